@@ -1,0 +1,1 @@
+"""Mimawari: detects fraud in a marketplace and carries out what people decide in Slack."""

@@ -1,0 +1,21 @@
+"""Hold shipment and payout of orders: reversible, at once."""
+
+from __future__ import annotations
+
+from bot.domain.actions import Action, VerbUse
+from bot.domain.verbs import Verb
+from bot.locale import N_
+
+ACTION = Action(
+    name="hold",
+    uses=(VerbUse(verb=Verb.HOLD),),
+    button=N_("Hold shipment and payout ({count})"),
+    title=N_("Hold orders"),
+    consequence=N_(
+        "Shipment and payout of {orders} orders are stopped until somebody releases them."
+    ),
+    done=N_("{orders} orders held"),
+    dangerous=False,
+    closes_case=False,
+    undo="release",
+)

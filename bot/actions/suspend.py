@@ -1,0 +1,28 @@
+"""Suspend accounts: no log-in, listings hidden, payouts held."""
+
+from __future__ import annotations
+
+from bot.domain.actions import Action, VerbUse
+from bot.domain.verbs import Verb
+from bot.locale import N_
+
+ACTION = Action(
+    name="suspend",
+    uses=(VerbUse(verb=Verb.SUSPEND),),
+    button=N_("Suspend accounts ({count})…"),
+    title=N_("Suspend accounts"),
+    consequence=N_(
+        "{accounts} accounts will be suspended: no log-in, listings hidden, payouts held."
+    ),
+    done=N_("{accounts} accounts suspended"),
+    dangerous=True,
+    closes_case=True,
+    undo="reinstate",
+    reasons=(
+        N_("Spam or luring to another site"),
+        N_("Self-dealing"),
+        N_("Stolen card"),
+        N_("Same person behind several accounts"),
+        N_("Other (write it below)"),
+    ),
+)

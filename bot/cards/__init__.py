@@ -1,0 +1,1 @@
+"""Ledger values to Block Kit: pure wording, escaping and Slack limits."""

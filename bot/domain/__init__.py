@@ -1,0 +1,1 @@
+"""Frozen values and enums; no I/O."""

@@ -1,0 +1,203 @@
+"""Cases, decisions and operations as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.findings import Finding, Severity
+from bot.domain.plans import Plan, PlanStep
+from bot.domain.subjects import Subject
+from bot.domain.verbs import Verb
+
+
+class CaseState(StrEnum):
+    OPEN = "open"
+    AWAITING_APPROVAL = "awaiting_approval"
+    EXECUTING = "executing"
+    PARTLY_DONE = "partly_done"
+    """Every operation ended, not all as wanted; somebody must look."""
+    DONE = "done"
+    DISMISSED = "dismissed"
+
+
+class DecisionState(StrEnum):
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+
+
+class OperationState(StrEnum):
+    QUEUED = "queued"
+    EXECUTING = "executing"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NEEDS_HUMAN = "needs_human"
+    STOPPED = "stopped"
+
+
+ENDED_OPERATIONS = frozenset(
+    {
+        OperationState.SUCCEEDED,
+        OperationState.FAILED,
+        OperationState.NEEDS_HUMAN,
+        OperationState.STOPPED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberFacts:
+    """What a card says of a member, as of `read_at`; names masked already, money in minor units.
+
+    For an order `name_masked` is the buyer; for an account its display name; for a listing its title.
+    A column that the marketplace does not record is None.
+    """
+
+    status: str | None = None
+    name_masked: str | None = None
+    amount: int | None = None
+    currency: str | None = None
+    payment_method: str | None = None
+    buyer_id: str | None = None
+    seller_id: str | None = None
+    is_seller: bool | None = None
+    ordered_at: datetime | None = None
+    ship_due_at: datetime | None = None
+    shipped_at: datetime | None = None
+    payout_at: datetime | None = None
+    held_at: datetime | None = None
+    canceled_at: datetime | None = None
+    suspended_at: datetime | None = None
+    created_at: datetime | None = None
+    admin_url: str | None = None
+    read_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A subject of a case; `is_subject` where a finding names it, else it came along as linked evidence."""
+
+    subject: Subject
+    is_subject: bool
+    facts: MemberFacts
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One effect on the marketplace; `operation_id` is the Idempotency-Key that is sent."""
+
+    operation_id: str
+    decision_id: str
+    verb: Verb
+    subject: Subject
+    state: OperationState
+    plan_token: str | None
+    resolved_by: str | None = None
+    """How an unknown was resolved: answer, lookup, resend or human."""
+    attempts: int = 0
+    failure_code: str | None = None
+    failure_message: str | None = None
+    steps: tuple[PlanStep, ...] = ()
+    refund_amount: int | None = None
+    amount: int | None = None
+    currency: str | None = None
+    created_at: datetime | None = None
+    unknown_since: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    user_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person chose for a case; `targets` are frozen and hashed with the parameters."""
+
+    decision_id: str
+    case_id: int
+    case_version: int
+    action: str
+    state: DecisionState
+    requested_by: str
+    requested_at: datetime
+    reason: str
+    note: str | None
+    targets: tuple[tuple[Verb, Subject], ...]
+    plans: tuple[Plan, ...]
+    params_hash: str
+    amounts: tuple[tuple[int, str], ...]
+    """Money that the decision moves, one pair (amount, currency) a currency."""
+    approvals_needed: int
+    approvals: tuple[Approval, ...] = ()
+    approver_roles: tuple[str, ...] = ()
+    rejected_by: str | None = None
+    rejected_reason: str | None = None
+    expires_at: datetime | None = None
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """How often a detection was right: confirmed of decided, over the last 30 days."""
+
+    detection: str
+    confirmed: int
+    decided: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseView:
+    """All that a card draws from: one case as of one revision."""
+
+    case_id: int
+    state: CaseState
+    severity: Severity
+    version: int
+    revision: int
+    opened_at: datetime
+    """By the market's clock."""
+    opened_by: str | None
+    """A user id where a person opened it by hand."""
+    assignee: str | None
+    closed_at: datetime | None
+    closed_by: str | None
+    dismiss_reason: str | None
+    updated_by: str | None
+    updated_at: datetime
+    members: tuple[Member, ...]
+    findings: tuple[Finding, ...]
+    decisions: tuple[Decision, ...] = ()
+    """Oldest first; the last one is the present one."""
+    operations: tuple[Operation, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    names: dict[str, str] = field(default_factory=dict)
+    """Display names by user id."""
+    offered: frozenset[Verb] = frozenset(Verb)
+    """The verbs that the marketplace offers; no button for others."""
+    channel: str | None = None
+    message_ts: str | None = None
+
+    @property
+    def decision(self) -> Decision | None:
+        """The present decision, if there is one."""
+        return self.decisions[-1] if self.decisions else None
+
+    @property
+    def money_at_risk(self) -> tuple[tuple[int, str], ...]:
+        """Sum of member orders' amounts, one pair (amount, currency) a currency, dearest first."""
+        sums: dict[str, int] = {}
+        for member in self.members:
+            facts = member.facts
+            if member.subject.kind == "order" and facts.amount is not None and facts.currency:
+                sums[facts.currency] = sums.get(facts.currency, 0) + facts.amount
+        return tuple(sorted(((a, c) for c, a in sums.items()), reverse=True))

@@ -1,0 +1,74 @@
+"""What a detection returned: findings and the evidence that a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.subjects import Subject
+
+
+class Severity(StrEnum):
+    """P1: act within 15 minutes; P2: today; P3: digest only."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+
+
+class Mode(StrEnum):
+    SHADOW = "shadow"
+    REVIEW = "review"
+    AUTOMATIC = "automatic"
+
+
+class EvidenceType(StrEnum):
+    TEXT = "text"
+    MONEY = "money"
+    TIME = "time"
+    COUNT = "count"
+
+
+class Mask(StrEnum):
+    NONE = "none"
+    NAME = "name"
+    EMAIL = "email"
+    IP = "ip"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One value that speaks for a suspicion, masked already; money is in minor units, time is ISO 8601."""
+
+    name: str
+    label_ja: str
+    label_en: str
+    type: EvidenceType
+    value: str | int
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row that a detection returned."""
+
+    detection: str
+    detection_hash: str
+    title_ja: str
+    title_en: str
+    severity: Severity
+    mode: Mode
+    subject: Subject
+    window_key: str
+    occurred_at: datetime
+    amount: int | None
+    currency: str | None
+    account_ids: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] = ()
+    listing_ids: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    actions: tuple[str, ...] = ()
+    """Names of the actions that the detection proposes, the reversible one first."""
+    finding_id: int | None = None

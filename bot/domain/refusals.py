@@ -1,0 +1,54 @@
+"""Why something that a person asked for was not done; the sentence is drawn in cards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    STALE = "stale"
+    """Somebody changed the case since: `by`, `at`."""
+    NO_ROLE = "no_role"
+    """`action`, `roles` (who may), `groups` (whom to ask)."""
+    UNKNOWN_PERSON = "unknown_person"
+    GUEST = "guest"
+    """Guests, bots, deactivated users, other workspaces."""
+    ROLES_TOO_OLD = "roles_too_old"
+    OWN_REQUEST = "own_request"
+    ALREADY_APPROVED = "already_approved"
+    PAUSED = "paused"
+    """`by`, `at`, `reason`."""
+    EXPIRED = "expired"
+    CASE_CLOSED = "case_closed"
+    NOT_OFFERED = "not_offered"
+    """The marketplace does not offer `action`."""
+    PLAN_REFUSED = "plan_refused"
+    """`detail`: the marketplace's own code and words."""
+    PLAN_CHANGED = "plan_changed"
+    NOTHING_TO_DO = "nothing_to_do"
+    CASE_NOT_FOUND = "case_not_found"
+    SUBJECT_NOT_FOUND = "subject_not_found"
+    MARKET_UNREACHABLE = "market_unreachable"
+    ALREADY_WAITING = "already_waiting"
+    """A request waits for approval already."""
+    BUSY = "busy"
+    """Operations are under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A refusal as a value; which fields are set depends on the code."""
+
+    code: RefusalCode
+    action: str | None = None
+    by: str | None = None
+    """A display name."""
+    at: datetime | None = None
+    reason: str | None = None
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """User group ids."""
+    detail: str | None = None
+    case_id: int | None = None

@@ -1,0 +1,31 @@
+"""Who people are and what they may be trusted with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    AGENT = "agent"
+    APPROVER = "approver"
+    ENGINEER = "engineer"
+    ACCOUNTANT = "accountant"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A Slack user as the ledger last learned of them; `synced_at` is when, by the database's clock."""
+
+    user_id: str
+    team_id: str
+    display_name: str
+    locale: str = "ja"
+    is_bot: bool = False
+    is_guest: bool = False
+    is_deleted: bool = False
+    roles: frozenset[Role] = field(default_factory=frozenset)
+    synced_at: datetime | None = None

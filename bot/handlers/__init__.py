@@ -1,0 +1,1 @@
+"""What comes in: Slack buttons, modals and commands."""

@@ -1,0 +1,1 @@
+"""Mimawari's own Postgres: tables, named queries, claims, audit chain, migrations."""

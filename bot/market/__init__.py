@@ -1,0 +1,1 @@
+"""The marketplace: a SELECT-only reader and the admin API client."""

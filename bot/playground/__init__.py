@@ -1,0 +1,1 @@
+"""A laptop's world: embedded Postgres, a local Slack workspace, a demo marketplace."""

@@ -1,0 +1,1 @@
+"""A demo marketplace that implements the whole market contract."""
