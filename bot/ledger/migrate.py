@@ -1,0 +1,105 @@
+"""Bring the ledger's schema up to date and grant the application role what it may do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import NullPool
+
+from bot.domain.errors import SayableError
+from bot.ledger.engine import create_engine
+
+# What the application role may do, table by table; all else it may not (invariant 4).
+_GRANTS = {
+    "SELECT, INSERT, UPDATE": (
+        "people",
+        "user_groups",
+        "capabilities",
+        "preferences",
+        "switches",
+        "ticks",
+        "cases",
+        "case_members",
+        "findings",
+        "decisions",
+        "operations",
+        "operation_attempts",
+        "cards",
+        "posts",
+    ),
+    "SELECT, INSERT": ("plan_sets", "approvals", "notes", "audit_entries"),
+    "SELECT, INSERT, DELETE": ("deliveries",),
+    "SELECT": ("audit_head", "alembic_version"),
+}
+
+
+def migrate(owner_dsn: str, app_role: str) -> None:
+    """Migrate as the owner, then grant `app_role` its rights; safe to run again.
+
+    Raises:
+        SayableError: the role's name is unusable or the role does not exist.
+    """
+    command.upgrade(_config(owner_dsn), "head")
+    asyncio.run(_grant(owner_dsn, app_role))
+
+
+def head_revision() -> str:
+    """The revision that this code needs."""
+    head = ScriptDirectory.from_config(_config("")).get_current_head()
+    if head is None:
+        raise RuntimeError("the ledger has no migrations")
+    return head
+
+
+async def current_revision(conn: AsyncConnection) -> str | None:
+    """The revision that the database has; None where nothing was migrated yet."""
+    present = await conn.scalar(text("SELECT to_regclass('ledger.alembic_version') IS NOT NULL"))
+    if not present:
+        return None
+    revision: str | None = await conn.scalar(text("SELECT version_num FROM ledger.alembic_version"))
+    return revision
+
+
+def _config(dsn: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["dsn"] = dsn
+    return config
+
+
+async def _grant(owner_dsn: str, app_role: str) -> None:
+    # A role's name cannot be a bind parameter of GRANT.
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
+        raise SayableError(f"The application role's name {app_role!r} must be plain lower case.")
+    engine = create_engine(owner_dsn, poolclass=NullPool)
+    try:
+        async with engine.begin() as conn:
+            exists = await conn.scalar(
+                text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"),
+                {"role": app_role},
+            )
+            if not exists:
+                raise SayableError(
+                    f"The role {app_role!r} of DATABASE_URL does not exist: create it with LOGIN first."
+                )
+            statements = [
+                "REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC",
+                f"REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM {app_role}",
+                f"GRANT USAGE ON SCHEMA ledger TO {app_role}",
+                *(
+                    f"GRANT {rights} ON {', '.join(f'ledger.{t}' for t in tables)} TO {app_role}"
+                    for rights, tables in _GRANTS.items()
+                ),
+            ]
+            for statement in statements:
+                await conn.execute(text(statement))
+    finally:
+        await engine.dispose()
