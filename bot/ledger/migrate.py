@@ -20,8 +20,6 @@ from bot.ledger.engine import create_engine
 _GRANTS = {
     "SELECT, INSERT, UPDATE": (
         "people",
-        "user_groups",
-        "capabilities",
         "preferences",
         "switches",
         "ticks",
@@ -35,7 +33,7 @@ _GRANTS = {
         "posts",
     ),
     "SELECT, INSERT": ("plan_sets", "approvals", "notes", "audit_entries"),
-    "SELECT, INSERT, DELETE": ("deliveries",),
+    "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities", "deliveries"),
     "SELECT": ("audit_head", "alembic_version"),
 }
 

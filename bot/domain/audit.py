@@ -1,0 +1,48 @@
+"""The catalogue of audit tags, `source:thing:verb`; a retired tag stays here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bot.domain.subjects import Subject
+
+
+class AuditTag(StrEnum):
+    CASE_OPENED = "detection:case:opened"
+    CASE_OPENED_BY_HAND = "person:case:opened"
+    FINDING_JOINED = "detection:case:joined"
+    FINDING_SUPPRESSED = "detection:finding:suppressed"
+    MEMBER_CHANGED = "market:member:changed"
+    DECISION_REQUESTED = "person:decision:requested"
+    DECISION_APPROVED = "person:decision:approved"
+    DECISION_REJECTED = "person:decision:rejected"
+    DECISION_EXPIRED = "clock:decision:expired"
+    CASE_DISMISSED = "person:case:dismissed"
+    CASE_CLAIMED = "person:case:claimed"
+    CASE_NOTED = "person:case:noted"
+    DENIED = "policy:decision:denied"
+    OPERATION_SENT = "executor:operation:sent"
+    OPERATION_UNKNOWN = "executor:operation:unknown"
+    OPERATION_ENDED = "executor:operation:ended"
+    OPERATIONS_STOPPED = "person:operation:stopped"
+    CASE_SETTLED = "executor:case:settled"
+    EFFECTS_PAUSED = "person:effects:paused"
+    EFFECTS_RESUMED = "person:effects:resumed"
+    ROLES_CHANGED = "slack:roles:changed"
+    LEDGER_STARTED = "system:process:started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One line to append; `details` holds ids, codes and amounts, never personal data."""
+
+    actor: str
+    """A Slack user id, or `detection:NAME`, `system`."""
+    tag: AuditTag
+    case_id: int | None = None
+    decision_id: str | None = None
+    operation_id: str | None = None
+    subject: Subject | None = None
+    details: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,764 @@
+"""Named queries about cases, their members, findings, decisions and operations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.cases import (
+    Approval,
+    CaseState,
+    CaseView,
+    Decision,
+    DecisionState,
+    Member,
+    MemberFacts,
+    Operation,
+    OperationState,
+    Precision,
+)
+from bot.domain.findings import Finding, Severity
+from bot.domain.outcomes import Outcome
+from bot.domain.plans import Plan
+from bot.domain.subjects import Subject, SubjectKind
+from bot.domain.verbs import Verb
+from bot.ledger.values import from_json, to_json
+
+Targets = tuple[tuple[Verb, Subject], ...]
+Amounts = tuple[tuple[int, str], ...]
+
+
+# ---- Findings
+
+
+async def insert_finding(conn: AsyncConnection, finding: Finding, found_at: datetime) -> int | None:
+    """Record a finding; None if this very one (detection, subject, window) is known already."""
+    finding_id: int | None = await conn.scalar(
+        text(
+            """INSERT INTO ledger.findings (detection, subject_kind, subject_id, window_key, severity, mode,
+                 amount, currency, occurred_at, body, found_at)
+               VALUES (:detection, :kind, :id, :window_key, :severity, :mode, :amount, :currency, :occurred_at,
+                 cast(:body AS jsonb), :found_at)
+               ON CONFLICT ON CONSTRAINT finding_once DO NOTHING RETURNING finding_id"""
+        ),
+        {
+            "detection": finding.detection,
+            "kind": finding.subject.kind.value,
+            "id": finding.subject.id,
+            "window_key": finding.window_key,
+            "severity": finding.severity.value,
+            "mode": finding.mode.value,
+            "amount": finding.amount,
+            "currency": finding.currency,
+            "occurred_at": finding.occurred_at,
+            "body": to_json(finding, Finding),
+            "found_at": found_at,
+        },
+    )
+    return finding_id
+
+
+async def standing_finding(
+    conn: AsyncConnection, finding: Finding, finding_id: int, found_at: datetime
+) -> int | None:
+    """An earlier finding of the same detection and subject that this one adds nothing to:
+    its case is open or closed less than 24 h ago, and neither amount nor severity rose.
+    """
+    earlier: int | None = await conn.scalar(
+        text(
+            """SELECT f.finding_id FROM ledger.findings f JOIN ledger.cases c USING (case_id)
+                WHERE f.detection = :detection AND f.subject_kind = :kind AND f.subject_id = :id
+                  AND f.finding_id <> :finding_id
+                  AND (c.closed_at IS NULL OR c.closed_at > cast(:found_at AS timestamptz) - interval '24 hours')
+                  AND coalesce(f.amount, 0) >= coalesce(cast(:amount AS bigint), 0)
+                  AND f.severity <= :severity
+                ORDER BY f.finding_id DESC LIMIT 1"""
+        ),
+        {
+            "detection": finding.detection,
+            "kind": finding.subject.kind.value,
+            "id": finding.subject.id,
+            "finding_id": finding_id,
+            "found_at": found_at,
+            "amount": finding.amount,
+            "severity": finding.severity.value,
+        },
+    )
+    return earlier
+
+
+async def attach_finding(conn: AsyncConnection, finding_id: int, case_id: int) -> None:
+    await conn.execute(
+        text("UPDATE ledger.findings SET case_id = :case_id WHERE finding_id = :finding_id"),
+        {"case_id": case_id, "finding_id": finding_id},
+    )
+
+
+async def suppress_finding(conn: AsyncConnection, finding_id: int, by: int) -> None:
+    await conn.execute(
+        text("UPDATE ledger.findings SET suppressed_by = :by WHERE finding_id = :finding_id"),
+        {"by": by, "finding_id": finding_id},
+    )
+
+
+# ---- Opening and joining
+
+
+async def lock_open_case_for(
+    conn: AsyncConnection, subjects: Collection[Subject]
+) -> tuple[int, CaseState] | None:
+    """The oldest open case that has one of these subjects, locked for this transaction."""
+    row = (
+        await conn.execute(
+            text(
+                """SELECT c.case_id, c.state FROM ledger.cases c
+                    WHERE c.closed_at IS NULL AND c.case_id IN (
+                      SELECT m.case_id FROM ledger.case_members m
+                        JOIN unnest(cast(:kinds AS text[]), cast(:ids AS text[])) s(kind, id)
+                          ON m.subject_kind = s.kind AND m.subject_id = s.id
+                       WHERE m.is_open)
+                    ORDER BY c.case_id LIMIT 1 FOR UPDATE"""
+            ),
+            {
+                "kinds": [subject.kind.value for subject in subjects],
+                "ids": [subject.id for subject in subjects],
+            },
+        )
+    ).first()
+    return (row.case_id, CaseState(row.state)) if row else None
+
+
+async def insert_case(
+    conn: AsyncConnection,
+    *,
+    severity: Severity,
+    opened_at: datetime,
+    opened_by: str | None,
+    channel: str,
+    priority: int,
+) -> int:
+    """Open a case with its (yet unpublished) card."""
+    case_id: int = (
+        await conn.execute(
+            text(
+                """WITH opened AS (
+                     INSERT INTO ledger.cases (severity, opened_at, opened_by, updated_by)
+                     VALUES (:severity, :opened_at, :opened_by, :opened_by) RETURNING case_id),
+                   card AS (
+                     INSERT INTO ledger.cards (case_id, channel, priority)
+                     SELECT case_id, :channel, :priority FROM opened)
+                   SELECT case_id FROM opened"""
+            ),
+            {
+                "severity": severity.value,
+                "opened_at": opened_at,
+                "opened_by": opened_by,
+                "channel": channel,
+                "priority": priority,
+            },
+        )
+    ).scalar_one()
+    return case_id
+
+
+async def add_members(
+    conn: AsyncConnection,
+    case_id: int,
+    members: Iterable[tuple[Subject, bool, MemberFacts]],
+    at: datetime,
+) -> list[Subject]:
+    """Add members that the case has not; a subject that another open case has is left there.
+
+    Returns the subjects that are new to the case.
+    """
+    added: list[Subject] = []
+    for subject, is_subject, facts in sorted(members, key=lambda entry: entry[0]):
+        row = (
+            await conn.execute(
+                text(
+                    """INSERT INTO ledger.case_members
+                         (case_id, subject_kind, subject_id, is_subject, facts, joined_at)
+                       VALUES (:case_id, :kind, :id, :is_subject, cast(:facts AS jsonb), :at)
+                       ON CONFLICT DO NOTHING RETURNING subject_id"""
+                ),
+                {
+                    "case_id": case_id,
+                    "kind": subject.kind.value,
+                    "id": subject.id,
+                    "is_subject": is_subject,
+                    "facts": to_json(facts, MemberFacts),
+                    "at": at,
+                },
+            )
+        ).first()
+        if row is not None:
+            added.append(subject)
+    return added
+
+
+async def raise_severity(
+    conn: AsyncConnection, case_id: int, severity: Severity, priority: int
+) -> None:
+    """Let a case never be less severe, nor its card less urgent, than its worst finding."""
+    await conn.execute(
+        text(
+            "UPDATE ledger.cases SET severity = least(severity, :severity) WHERE case_id = :case_id"
+        ),
+        {"case_id": case_id, "severity": severity.value},
+    )
+    await conn.execute(
+        text(
+            "UPDATE ledger.cards SET priority = greatest(priority, :priority) WHERE case_id = :case_id"
+        ),
+        {"case_id": case_id, "priority": priority},
+    )
+
+
+# ---- Moving a case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseHead:
+    """What a transaction must know of a case before it changes it."""
+
+    case_id: int
+    state: CaseState
+    version: int
+    opened_by: str | None
+    updated_by: str | None
+    updated_at: datetime
+
+
+async def lock_case(conn: AsyncConnection, case_id: int) -> CaseHead | None:
+    row = (
+        await conn.execute(
+            text(
+                """SELECT case_id, state, version, opened_by, updated_by, updated_at
+                     FROM ledger.cases WHERE case_id = :case_id FOR UPDATE"""
+            ),
+            {"case_id": case_id},
+        )
+    ).first()
+    if row is None:
+        return None
+    return CaseHead(
+        case_id=row.case_id,
+        state=CaseState(row.state),
+        version=row.version,
+        opened_by=row.opened_by,
+        updated_by=row.updated_by,
+        updated_at=row.updated_at,
+    )
+
+
+async def move_case(
+    conn: AsyncConnection,
+    case_id: int,
+    *,
+    version: int,
+    to: CaseState,
+    by: str,
+    closed_at: datetime | None = None,
+    dismiss_reason: str | None = None,
+) -> bool:
+    """Compare-and-set: move the case on if it still has this version; the card goes stale with it."""
+    moved = await conn.execute(
+        text(
+            """UPDATE ledger.cases
+                  SET state = :to, version = version + 1, revision = revision + 1,
+                      updated_by = :by, updated_at = clock_timestamp(),
+                      closed_at = :closed_at,
+                      closed_by = CASE WHEN cast(:closed_at AS timestamptz) IS NULL THEN NULL ELSE :by END,
+                      dismiss_reason = :dismiss_reason
+                WHERE case_id = :case_id AND version = :version"""
+        ),
+        {
+            "case_id": case_id,
+            "version": version,
+            "to": to.value,
+            "by": by,
+            "closed_at": closed_at,
+            "dismiss_reason": dismiss_reason,
+        },
+    )
+    if moved.rowcount != 1:
+        return False
+    await conn.execute(
+        text(
+            "UPDATE ledger.case_members SET is_open = :is_open WHERE case_id = :case_id AND is_open <> :is_open"
+        ),
+        {"case_id": case_id, "is_open": closed_at is None},
+    )
+    await mark_card_stale(conn, case_id)
+    return True
+
+
+async def touch_case(conn: AsyncConnection, case_id: int, *, moves_version: bool = False) -> None:
+    """The card would look different; with `moves_version` also what is decided on."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.cases SET revision = revision + 1,
+                      version = version + CASE WHEN :moves_version THEN 1 ELSE 0 END,
+                      updated_at = CASE WHEN :moves_version THEN clock_timestamp() ELSE updated_at END,
+                      updated_by = CASE WHEN :moves_version THEN NULL ELSE updated_by END
+                WHERE case_id = :case_id"""
+        ),
+        {"case_id": case_id, "moves_version": moves_version},
+    )
+    await mark_card_stale(conn, case_id)
+
+
+async def mark_card_stale(conn: AsyncConnection, case_id: int) -> None:
+    await conn.execute(
+        text(
+            """UPDATE ledger.cards SET stale = true, due_at = least(due_at, clock_timestamp())
+                WHERE case_id = :case_id"""
+        ),
+        {"case_id": case_id},
+    )
+
+
+async def mark_all_cards_stale(conn: AsyncConnection) -> None:
+    """Redraw every live card, as when the channel's language changes."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.cards k SET stale = true FROM ledger.cases c
+                WHERE c.case_id = k.case_id AND (c.closed_at IS NULL OR c.updated_at > now() - interval '1 day')"""
+        )
+    )
+
+
+async def assign_case(conn: AsyncConnection, case_id: int, assignee: str | None) -> None:
+    await conn.execute(
+        text("UPDATE ledger.cases SET assignee = :assignee WHERE case_id = :case_id"),
+        {"case_id": case_id, "assignee": assignee},
+    )
+
+
+async def set_verdicts(
+    conn: AsyncConnection, case_id: int, verdict: str, subjects: Collection[Subject] | None
+) -> None:
+    """Label members and the findings about them; None stands for all of the case."""
+    ids = None if subjects is None else [f"{subject.kind}:{subject.id}" for subject in subjects]
+    params = {"case_id": case_id, "verdict": verdict, "ids": ids}
+    await conn.execute(
+        text(
+            """UPDATE ledger.case_members SET verdict = :verdict
+                WHERE case_id = :case_id AND (cast(:ids AS text[]) IS NULL
+                   OR subject_kind || ':' || subject_id = ANY(cast(:ids AS text[])))"""
+        ),
+        params,
+    )
+    await conn.execute(
+        text(
+            """UPDATE ledger.findings SET verdict = :verdict
+                WHERE case_id = :case_id AND (cast(:ids AS text[]) IS NULL
+                   OR subject_kind || ':' || subject_id = ANY(cast(:ids AS text[]))
+                   OR EXISTS (SELECT FROM jsonb_array_elements_text(body -> 'order_ids') o(id)
+                               WHERE 'order:' || o.id = ANY(cast(:ids AS text[]))))"""
+        ),
+        params,
+    )
+
+
+async def store_facts(
+    conn: AsyncConnection, case_id: int, subject: Subject, facts: MemberFacts
+) -> None:
+    await conn.execute(
+        text(
+            """UPDATE ledger.case_members SET facts = cast(:facts AS jsonb)
+                WHERE case_id = :case_id AND subject_kind = :kind AND subject_id = :id"""
+        ),
+        {
+            "case_id": case_id,
+            "kind": subject.kind.value,
+            "id": subject.id,
+            "facts": to_json(facts, MemberFacts),
+        },
+    )
+
+
+# ---- Decisions
+
+
+async def insert_decision(
+    conn: AsyncConnection, decision: Decision, *, evidence: dict[str, object], policy_hash: str
+) -> None:
+    await conn.execute(
+        text(
+            """INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by,
+                 reason, note, targets, plans, params_hash, amounts, evidence, approvals_needed, approver_roles,
+                 policy_hash, expires_at, decided_at)
+               VALUES (:decision_id, :case_id, :case_version, :action, :state, :requested_by, :reason, :note,
+                 cast(:targets AS jsonb), cast(:plans AS jsonb), :params_hash, cast(:amounts AS jsonb),
+                 cast(:evidence AS jsonb), :approvals_needed, :approver_roles, :policy_hash, :expires_at,
+                 :decided_at)"""
+        ),
+        {
+            "decision_id": decision.decision_id,
+            "case_id": decision.case_id,
+            "case_version": decision.case_version,
+            "action": decision.action,
+            "state": decision.state.value,
+            "requested_by": decision.requested_by,
+            "reason": decision.reason,
+            "note": decision.note,
+            "targets": to_json(decision.targets, Targets),
+            "plans": to_json(decision.plans, tuple[Plan, ...]),
+            "params_hash": decision.params_hash,
+            "amounts": to_json(decision.amounts, Amounts),
+            "evidence": json.dumps(evidence, ensure_ascii=False),
+            "approvals_needed": decision.approvals_needed,
+            "approver_roles": list(decision.approver_roles),
+            "policy_hash": policy_hash,
+            "expires_at": decision.expires_at,
+            "decided_at": decision.decided_at,
+        },
+    )
+
+
+async def insert_approval(conn: AsyncConnection, decision: Decision, user_id: str) -> bool:
+    """Record an approval, bound to the frozen parameters; False if this person approved already."""
+    result = await conn.execute(
+        text(
+            """INSERT INTO ledger.approvals (decision_id, user_id, params_hash)
+               VALUES (:decision_id, :user_id, :params_hash) ON CONFLICT DO NOTHING"""
+        ),
+        {
+            "decision_id": decision.decision_id,
+            "user_id": user_id,
+            "params_hash": decision.params_hash,
+        },
+    )
+    return result.rowcount == 1
+
+
+async def end_decision(
+    conn: AsyncConnection,
+    decision_id: str,
+    state: DecisionState,
+    *,
+    rejected_by: str | None = None,
+    rejected_reason: str | None = None,
+) -> bool:
+    """Move a waiting decision to its end; False if it waits no more."""
+    result = await conn.execute(
+        text(
+            """UPDATE ledger.decisions SET state = :state, decided_at = clock_timestamp(),
+                      rejected_by = :rejected_by, rejected_reason = :rejected_reason
+                WHERE decision_id = :decision_id AND state = 'awaiting_approval'"""
+        ),
+        {
+            "decision_id": decision_id,
+            "state": state.value,
+            "rejected_by": rejected_by,
+            "rejected_reason": rejected_reason,
+        },
+    )
+    return result.rowcount == 1
+
+
+async def read_decisions(conn: AsyncConnection, case_id: int) -> tuple[Decision, ...]:
+    """All decisions of a case with their approvals, oldest first."""
+    rows = await conn.execute(
+        text(
+            """SELECT d.*, coalesce((SELECT jsonb_agg(jsonb_build_object('user_id', a.user_id, 'at', a.at)
+                                            ORDER BY a.at)
+                                FROM ledger.approvals a WHERE a.decision_id = d.decision_id), '[]') AS given
+                 FROM ledger.decisions d WHERE d.case_id = :case_id ORDER BY d.case_version"""
+        ),
+        {"case_id": case_id},
+    )
+    return tuple(_decision(row) for row in rows.mappings())
+
+
+async def expired_decisions(conn: AsyncConnection) -> Sequence[tuple[int, str]]:
+    """Case and decision ids of requests whose time has run out."""
+    rows = await conn.execute(
+        text(
+            """SELECT case_id, decision_id FROM ledger.decisions
+                WHERE state = 'awaiting_approval' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT 100"""
+        )
+    )
+    return [(row.case_id, row.decision_id) for row in rows]
+
+
+def _decision(row: RowMapping) -> Decision:
+    return Decision(
+        decision_id=row["decision_id"],
+        case_id=row["case_id"],
+        case_version=row["case_version"],
+        action=row["action"],
+        state=DecisionState(row["state"]),
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        reason=row["reason"],
+        note=row["note"],
+        targets=from_json(row["targets"], Targets),
+        plans=from_json(row["plans"], tuple[Plan, ...]),
+        params_hash=row["params_hash"],
+        amounts=from_json(row["amounts"], Amounts),
+        approvals_needed=row["approvals_needed"],
+        approvals=from_json(row["given"], tuple[Approval, ...]),
+        approver_roles=tuple(row["approver_roles"]),
+        rejected_by=row["rejected_by"],
+        rejected_reason=row["rejected_reason"],
+        expires_at=row["expires_at"],
+        decided_at=row["decided_at"],
+    )
+
+
+# ---- Reading a case whole
+
+
+async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
+    """One case as its card draws it."""
+    case = (
+        (
+            await conn.execute(
+                text(
+                    """SELECT c.*, k.channel, k.message_ts FROM ledger.cases c
+                         LEFT JOIN ledger.cards k USING (case_id) WHERE c.case_id = :case_id"""
+                ),
+                {"case_id": case_id},
+            )
+        )
+        .mappings()
+        .first()
+    )
+    if case is None:
+        return None
+    findings = await _read_findings(conn, case_id)
+    decisions = await read_decisions(conn, case_id)
+    operations = await read_operations(conn, case_id)
+    people = {
+        case["opened_by"],
+        case["assignee"],
+        case["closed_by"],
+        case["updated_by"],
+        *(d.requested_by for d in decisions),
+        *(d.rejected_by for d in decisions),
+        *(a.user_id for d in decisions for a in d.approvals),
+    }
+    return CaseView(
+        case_id=case_id,
+        state=CaseState(case["state"]),
+        severity=Severity(case["severity"]),
+        version=case["version"],
+        revision=case["revision"],
+        opened_at=case["opened_at"],
+        opened_by=case["opened_by"],
+        assignee=case["assignee"],
+        closed_at=case["closed_at"],
+        closed_by=case["closed_by"],
+        dismiss_reason=case["dismiss_reason"],
+        updated_by=case["updated_by"],
+        updated_at=case["updated_at"],
+        members=await _read_members(conn, case_id),
+        findings=findings,
+        decisions=decisions,
+        operations=operations,
+        precisions=await _read_precisions(conn, {f.detection for f in findings}, case["opened_at"]),
+        names=await _read_names(conn, {person for person in people if person}),
+        offered=await read_offered(conn),
+        channel=case["channel"],
+        message_ts=case["message_ts"],
+    )
+
+
+async def _read_members(conn: AsyncConnection, case_id: int) -> tuple[Member, ...]:
+    rows = await conn.execute(
+        text(
+            """SELECT subject_kind, subject_id, is_subject, facts, joined_at FROM ledger.case_members
+                WHERE case_id = :case_id
+                ORDER BY is_subject DESC, (facts ->> 'amount')::bigint DESC NULLS LAST, subject_id"""
+        ),
+        {"case_id": case_id},
+    )
+    return tuple(
+        Member(
+            subject=Subject(SubjectKind(row.subject_kind), row.subject_id),
+            is_subject=row.is_subject,
+            facts=from_json(row.facts, MemberFacts),
+            joined_at=row.joined_at,
+        )
+        for row in rows
+    )
+
+
+async def _read_findings(conn: AsyncConnection, case_id: int) -> tuple[Finding, ...]:
+    rows = await conn.execute(
+        text(
+            """SELECT finding_id, body FROM ledger.findings WHERE case_id = :case_id
+                ORDER BY severity, finding_id"""
+        ),
+        {"case_id": case_id},
+    )
+    return tuple(from_json({**row.body, "finding_id": row.finding_id}, Finding) for row in rows)
+
+
+async def _read_precisions(
+    conn: AsyncConnection, detections: Collection[str], now: datetime
+) -> tuple[Precision, ...]:
+    rows = await conn.execute(
+        text(
+            """SELECT detection, count(*) FILTER (WHERE verdict = 'fraud') AS confirmed, count(*) AS decided
+                 FROM ledger.findings
+                WHERE detection = ANY(:detections) AND verdict IS NOT NULL
+                  AND found_at > cast(:now AS timestamptz) - interval '30 days'
+                GROUP BY detection ORDER BY detection"""
+        ),
+        {"detections": list(detections), "now": now},
+    )
+    return tuple(
+        Precision(detection=row.detection, confirmed=row.confirmed, decided=row.decided)
+        for row in rows
+    )
+
+
+async def _read_names(conn: AsyncConnection, user_ids: Collection[str]) -> dict[str, str]:
+    rows = await conn.execute(
+        text("SELECT user_id, display_name FROM ledger.people WHERE user_id = ANY(:ids)"),
+        {"ids": list(user_ids)},
+    )
+    return {row.user_id: row.display_name for row in rows}
+
+
+async def read_offered(conn: AsyncConnection) -> frozenset[Verb]:
+    """The verbs that the marketplace offers; all while it was never asked."""
+    rows = (await conn.execute(text("SELECT verb FROM ledger.capabilities"))).all()
+    return frozenset(Verb(row.verb) for row in rows) if rows else frozenset(Verb)
+
+
+async def read_operations(conn: AsyncConnection, case_id: int) -> tuple[Operation, ...]:
+    rows = await conn.execute(
+        text(
+            """SELECT * FROM ledger.operations WHERE case_id = :case_id
+                ORDER BY created_at, verb, subject_kind, subject_id"""
+        ),
+        {"case_id": case_id},
+    )
+    return tuple(operation_of(row) for row in rows.mappings())
+
+
+def operation_of(row: RowMapping) -> Operation:
+    """An operation from its row."""
+    outcome = from_json(row["outcome"], Outcome) if row["outcome"] is not None else None
+    refunds = [
+        step.amount or 0
+        for step in (outcome.steps if outcome else ())
+        if step.name in {"void_payment", "refund_payment"} and step.state == "done"
+    ]
+    return Operation(
+        operation_id=row["operation_id"],
+        decision_id=row["decision_id"],
+        verb=Verb(row["verb"]),
+        subject=Subject(SubjectKind(row["subject_kind"]), row["subject_id"]),
+        state=OperationState(row["state"]),
+        plan_token=row["plan_token"],
+        resolved_by=row["resolved_by"],
+        attempts=row["attempts"],
+        failure_code=row["failure_code"],
+        failure_message=row["failure_message"],
+        steps=outcome.steps if outcome else (),
+        refund_amount=sum(refunds) if refunds else None,
+        amount=row["amount"],
+        currency=row["currency"],
+        created_at=row["created_at"],
+        unknown_since=row["unknown_since"],
+        ended_at=row["ended_at"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEntry:
+    """One open case in the queue."""
+
+    case_id: int
+    severity: Severity
+    state: CaseState
+    opened_at: datetime
+    assignee: str | None
+    title_ja: str
+    title_en: str
+    amounts: Amounts
+    deadline: datetime | None
+
+
+async def read_queue(conn: AsyncConnection, limit: int) -> Sequence[QueueEntry]:
+    """Open cases, the most urgent and dearest first."""
+    rows = await conn.execute(
+        text(
+            """SELECT c.case_id, c.severity, c.state, c.opened_at, c.assignee,
+                      f.body ->> 'title_ja' AS title_ja, f.body ->> 'title_en' AS title_en,
+                      coalesce(m.amounts, '[]') AS amounts, m.deadline
+                 FROM ledger.cases c JOIN ledger.cards k USING (case_id)
+                 LEFT JOIN LATERAL (SELECT body FROM ledger.findings f WHERE f.case_id = c.case_id
+                                     ORDER BY severity, finding_id LIMIT 1) f ON true
+                 LEFT JOIN LATERAL (
+                   SELECT jsonb_agg(jsonb_build_array(total, currency) ORDER BY total DESC) AS amounts,
+                          min(deadline) AS deadline
+                     FROM (SELECT sum((facts ->> 'amount')::bigint) AS total, facts ->> 'currency' AS currency,
+                                  min((facts ->> 'ship_due_at')::timestamptz)
+                                    FILTER (WHERE facts ->> 'shipped_at' IS NULL) AS deadline
+                             FROM ledger.case_members m
+                            WHERE m.case_id = c.case_id AND m.subject_kind = 'order'
+                              AND facts ->> 'amount' IS NOT NULL
+                            GROUP BY facts ->> 'currency') s) m ON true
+                WHERE c.closed_at IS NULL
+                ORDER BY c.severity, k.priority DESC, c.case_id LIMIT :limit"""
+        ),
+        {"limit": limit},
+    )
+    return [
+        QueueEntry(
+            case_id=row.case_id,
+            severity=Severity(row.severity),
+            state=CaseState(row.state),
+            opened_at=row.opened_at,
+            assignee=row.assignee,
+            title_ja=row.title_ja or "",
+            title_en=row.title_en or "",
+            amounts=from_json(row.amounts, Amounts),
+            deadline=row.deadline,
+        )
+        for row in rows
+    ]
+
+
+async def open_members(conn: AsyncConnection) -> dict[int, list[Subject]]:
+    """The members of every open case, for the watch on what changes in the marketplace."""
+    rows = await conn.execute(
+        text("SELECT case_id, subject_kind, subject_id FROM ledger.case_members WHERE is_open")
+    )
+    members: dict[int, list[Subject]] = {}
+    for row in rows:
+        members.setdefault(row.case_id, []).append(
+            Subject(SubjectKind(row.subject_kind), row.subject_id)
+        )
+    return members
+
+
+async def open_case_of(conn: AsyncConnection, subject: Subject) -> int | None:
+    """The open case that has this subject, if there is one."""
+    case_id: int | None = await conn.scalar(
+        text(
+            """SELECT case_id FROM ledger.case_members
+                WHERE subject_kind = :kind AND subject_id = :id AND is_open
+                ORDER BY is_subject DESC, case_id LIMIT 1"""
+        ),
+        {"kind": subject.kind.value, "id": subject.id},
+    )
+    return case_id
+
+
+def case_priority(severity: Severity, amounts: Amounts) -> int:
+    """Orders cards: severity first, then the dearest; amounts only compare within their currency."""
+    weight: dict[Severity, int] = {Severity.P1: 3, Severity.P2: 2, Severity.P3: 1}
+    dearest = max((amount for amount, _ in amounts), default=0)
+    return weight[severity] * 10**15 + min(dearest, 10**15 - 1)

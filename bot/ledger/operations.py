@@ -1,0 +1,224 @@
+"""Named queries about operations: queue them, start an attempt, write back what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.cases import OperationState
+from bot.domain.outcomes import Outcome
+from bot.domain.subjects import Subject, SubjectKind
+from bot.domain.verbs import OperationClass, Verb
+from bot.ledger.claims import OPERATIONS, Claim
+from bot.ledger.values import canonical_hash, to_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOperation:
+    """An effect to queue with its decision; `body` is what will be sent, as it will be sent."""
+
+    operation_id: str
+    decision_id: str
+    case_id: int
+    verb: Verb
+    subject: Subject
+    body: Mapping[str, object]
+    plan_token: str | None
+    operation_class: OperationClass
+    amount: int | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedOperation:
+    """An operation in the hands of one worker, as it was when claimed; ages in seconds by the database."""
+
+    claim: Claim
+    operation_id: str
+    case_id: int
+    decision_id: str
+    action: str
+    verb: Verb
+    subject: Subject
+    body: Mapping[str, object]
+    state: OperationState
+    operation_class: OperationClass
+    sends: int
+    sent_ago_s: float | None
+    first_sent_ago_s: float | None
+
+
+async def insert_operation(conn: AsyncConnection, operation: NewOperation) -> None:
+    await conn.execute(
+        text(
+            """INSERT INTO ledger.operations (operation_id, decision_id, case_id, verb, subject_kind, subject_id,
+                 body, body_hash, plan_token, operation_class, amount, currency)
+               VALUES (:operation_id, :decision_id, :case_id, :verb, :kind, :id, cast(:body AS jsonb), :body_hash,
+                 :plan_token, :operation_class, :amount, :currency)"""
+        ),
+        {
+            "operation_id": operation.operation_id,
+            "decision_id": operation.decision_id,
+            "case_id": operation.case_id,
+            "verb": operation.verb.value,
+            "kind": operation.subject.kind.value,
+            "id": operation.subject.id,
+            "body": json.dumps(dict(operation.body), ensure_ascii=False),
+            "body_hash": canonical_hash(dict(operation.body)),
+            "plan_token": operation.plan_token,
+            "operation_class": operation.operation_class.value,
+            "amount": operation.amount,
+            "currency": operation.currency,
+        },
+    )
+
+
+async def read_claimed(conn: AsyncConnection, claim: Claim) -> ClaimedOperation:
+    """What the executor must know of a row that it has claimed."""
+    row = (
+        await conn.execute(
+            text(
+                """SELECT o.*, d.action,
+                          extract(epoch FROM clock_timestamp() - o.last_sent_at)::float AS sent_ago_s,
+                          extract(epoch FROM clock_timestamp() -
+                            (SELECT min(started_at) FROM ledger.operation_attempts a
+                              WHERE a.operation_id = o.operation_id AND what = 'send'))::float AS first_sent_ago_s
+                     FROM ledger.operations o JOIN ledger.decisions d USING (decision_id)
+                    WHERE o.operation_id = :key"""
+            ),
+            {"key": claim.key},
+        )
+    ).one()
+    if canonical_hash(row.body) != row.body_hash:
+        raise RuntimeError(f"the body of operation {claim.key} does not fit its hash")
+    return ClaimedOperation(
+        claim=claim,
+        operation_id=row.operation_id,
+        case_id=row.case_id,
+        decision_id=row.decision_id,
+        action=row.action,
+        verb=Verb(row.verb),
+        subject=Subject(SubjectKind(row.subject_kind), row.subject_id),
+        body=row.body,
+        state=OperationState(row.state),
+        operation_class=OperationClass(row.operation_class),
+        sends=row.sends,
+        sent_ago_s=row.sent_ago_s,
+        first_sent_ago_s=row.first_sent_ago_s,
+    )
+
+
+async def start_attempt(conn: AsyncConnection, claim: Claim, what: str) -> bool:
+    """Commit this before the call: the attempt, and for a send the state `executing`.
+
+    False if the claim was lost meanwhile.
+    """
+    held = await conn.execute(
+        text(
+            """UPDATE ledger.operations
+                  SET state = CASE WHEN :what = 'send' THEN 'executing' ELSE state END,
+                      sends = sends + CASE WHEN :what = 'send' THEN 1 ELSE 0 END,
+                      last_sent_at = CASE WHEN :what = 'send' THEN clock_timestamp() ELSE last_sent_at END
+                WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner AND ended_at IS NULL"""
+        ),
+        {"what": what, "key": claim.key, "fence": claim.fence, "owner": claim.owner},
+    )
+    if held.rowcount != 1:
+        return False
+    await conn.execute(
+        text(
+            """INSERT INTO ledger.operation_attempts (operation_id, fence, what) VALUES (:key, :fence, :what)
+               ON CONFLICT DO NOTHING"""
+        ),
+        {"key": claim.key, "fence": claim.fence, "what": what},
+    )
+    return True
+
+
+async def end_attempt(conn: AsyncConnection, claim: Claim, what: str, outcome: str) -> None:
+    await conn.execute(
+        text(
+            """UPDATE ledger.operation_attempts SET ended_at = clock_timestamp(), outcome = :outcome
+                WHERE operation_id = :key AND fence = :fence AND what = :what"""
+        ),
+        {"key": claim.key, "fence": claim.fence, "what": what, "outcome": outcome},
+    )
+
+
+async def write_back(
+    conn: AsyncConnection,
+    claim: Claim,
+    state: OperationState,
+    *,
+    outcome: Outcome | None = None,
+    resolved_by: str | None = None,
+    failure_code: str | None = None,
+    failure_message: str | None = None,
+    due_in_s: float = 0,
+) -> bool:
+    """Write what came of a claimed operation and give it up; False if the claim was lost meanwhile."""
+    ended = state in {
+        OperationState.SUCCEEDED,
+        OperationState.FAILED,
+        OperationState.NEEDS_HUMAN,
+        OperationState.STOPPED,
+    }
+    params: dict[str, Any] = {
+        "state": state.value,
+        "ended": ended,
+        "outcome": to_json(outcome, Outcome) if outcome is not None else None,
+        "resolved_by": resolved_by,
+        "failure_code": failure_code,
+        "failure_message": failure_message[:500] if failure_message else None,
+        "key": claim.key,
+        "fence": claim.fence,
+        "owner": claim.owner,
+        "due_in_s": due_in_s,
+    }
+    result = await conn.execute(
+        text(
+            f"""UPDATE {OPERATIONS.table}
+                   SET state = :state, outcome = coalesce(cast(:outcome AS jsonb), outcome),
+                       resolved_by = coalesce(:resolved_by, resolved_by),
+                       failure_code = :failure_code, failure_message = :failure_message,
+                       unknown_since = CASE WHEN :state = 'unknown' THEN coalesce(unknown_since, clock_timestamp())
+                                            ELSE unknown_since END,
+                       ended_at = CASE WHEN :ended THEN clock_timestamp() END,
+                       lease_owner = NULL, lease_until = NULL,
+                       due_at = clock_timestamp() + make_interval(secs => :due_in_s)
+                 WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner"""  # noqa: S608
+        ),
+        params,
+    )
+    return result.rowcount == 1
+
+
+async def stop_queued(conn: AsyncConnection, decision_id: str) -> int:
+    """Stop what of a decision was never sent; returns how many operations."""
+    result = await conn.execute(
+        text(
+            """UPDATE ledger.operations SET state = 'stopped', ended_at = clock_timestamp()
+                WHERE decision_id = :decision_id AND state = 'queued' AND sends = 0
+                  AND (lease_until IS NULL OR lease_until < clock_timestamp())"""
+        ),
+        {"decision_id": decision_id},
+    )
+    return result.rowcount
+
+
+async def count_open(conn: AsyncConnection, case_id: int) -> int:
+    """How many operations of the case have not ended."""
+    count: int = (
+        await conn.execute(
+            text(
+                "SELECT count(*) FROM ledger.operations WHERE case_id = :case_id AND ended_at IS NULL"
+            ),
+            {"case_id": case_id},
+        )
+    ).scalar_one()
+    return count

@@ -1,0 +1,93 @@
+"""Named queries about what is to be said in Slack: cards, thread posts, plan sets, notes, deliveries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from uuid import uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.plans import Plan
+from bot.ledger.values import from_json, to_json
+
+
+async def queue_story(
+    conn: AsyncConnection, case_id: int, story: Mapping[str, object], *, dedupe_key: str
+) -> None:
+    """Say something in the case's thread, once for this key."""
+    await conn.execute(
+        text(
+            """INSERT INTO ledger.posts (post_id, case_id, channel, dedupe_key, story)
+               SELECT :post_id, case_id, channel, :dedupe_key, cast(:story AS jsonb)
+                 FROM ledger.cards WHERE case_id = :case_id
+               ON CONFLICT (dedupe_key) DO NOTHING"""
+        ),
+        {
+            "post_id": f"post_{uuid4().hex}",
+            "case_id": case_id,
+            "dedupe_key": dedupe_key,
+            "story": json.dumps(dict(story), ensure_ascii=False),
+        },
+    )
+
+
+async def insert_plan_set(
+    conn: AsyncConnection,
+    *,
+    case_id: int,
+    case_version: int,
+    action: str,
+    shown_to: str,
+    plans: Sequence[Plan],
+) -> str:
+    """Keep the plans that a modal is about to show; returns the set's id."""
+    plan_set_id = f"plans_{uuid4().hex}"
+    await conn.execute(
+        text(
+            """INSERT INTO ledger.plan_sets (plan_set_id, case_id, case_version, action, shown_to, plans)
+               VALUES (:plan_set_id, :case_id, :case_version, :action, :shown_to, cast(:plans AS jsonb))"""
+        ),
+        {
+            "plan_set_id": plan_set_id,
+            "case_id": case_id,
+            "case_version": case_version,
+            "action": action,
+            "shown_to": shown_to,
+            "plans": to_json(tuple(plans), tuple[Plan, ...]),
+        },
+    )
+    return plan_set_id
+
+
+async def read_plan_set(
+    conn: AsyncConnection, plan_set_id: str, *, case_id: int, shown_to: str
+) -> tuple[Plan, ...] | None:
+    """The plans of a set, if it was shown to this person for this case."""
+    plans = await conn.scalar(
+        text(
+            """SELECT plans FROM ledger.plan_sets
+                WHERE plan_set_id = :plan_set_id AND case_id = :case_id AND shown_to = :shown_to"""
+        ),
+        {"plan_set_id": plan_set_id, "case_id": case_id, "shown_to": shown_to},
+    )
+    return None if plans is None else from_json(plans, tuple[Plan, ...])
+
+
+async def case_of_thread(conn: AsyncConnection, channel: str, thread_ts: str) -> int | None:
+    """The case whose card started this thread."""
+    case_id: int | None = await conn.scalar(
+        text("SELECT case_id FROM ledger.cards WHERE channel = :channel AND message_ts = :ts"),
+        {"channel": channel, "ts": thread_ts},
+    )
+    return case_id
+
+
+async def remember_delivery(conn: AsyncConnection, delivery_key: str) -> bool:
+    """False if this very request was accepted before."""
+    result = await conn.execute(
+        text("INSERT INTO ledger.deliveries (delivery_key) VALUES (:key) ON CONFLICT DO NOTHING"),
+        {"key": delivery_key},
+    )
+    return result.rowcount == 1

@@ -1,0 +1,36 @@
+"""Named queries about ticks: what runs again and again, once however many processes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def declare_ticks(conn: AsyncConnection, every_s: Mapping[str, float]) -> None:
+    """Make sure that each tick has its row, with its present interval."""
+    for name, seconds in sorted(every_s.items()):
+        await conn.execute(
+            text(
+                """INSERT INTO ledger.ticks (name, every_s) VALUES (:name, :every_s)
+                   ON CONFLICT (name) DO UPDATE SET every_s = excluded.every_s
+                     WHERE ledger.ticks.every_s <> excluded.every_s"""
+            ),
+            {"name": name, "every_s": seconds},
+        )
+
+
+async def note_run(
+    conn: AsyncConnection, name: str, *, watermark: datetime | None, error: str | None
+) -> None:
+    """Remember how a tick went; a watermark is only moved by a good one."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.ticks SET last_run_at = clock_timestamp(), last_error = :error,
+                      watermark = coalesce(cast(:watermark AS timestamptz), watermark)
+                WHERE name = :name"""
+        ),
+        {"name": name, "watermark": watermark, "error": error},
+    )
