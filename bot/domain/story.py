@@ -1,0 +1,62 @@
+"""What happened to a case, as values that the ledger keeps and its thread tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.findings import Evidence
+
+
+class StoryKind(StrEnum):
+    OPENED = "opened"
+    """`title_ja`, `title_en`, `evidence`; `by` where a person opened it by hand."""
+    FINDING_JOINED = "finding_joined"
+    """`title_ja`, `title_en`, `evidence`, `orders`, `accounts`: what came along."""
+    MARKET_CHANGED = "market_changed"
+    """`subject_ids` changed in the marketplace to `detail` (a status)."""
+    REQUESTED = "requested"
+    """`by`, `action`, `reason`, `note`, `expires_at`, `approver_groups` who should look."""
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    """`by`, `action`, `reason`."""
+    EXPIRED = "expired"
+    DECIDED = "decided"
+    """`by`, `action`, `reason`, `note`: one person was enough."""
+    OPERATION_FAILED = "operation_failed"
+    """`subject_ids`, `verb`, `code`, `detail`."""
+    OPERATION_UNKNOWN = "operation_unknown"
+    STOPPED = "stopped"
+    """`by`, `count`: what was left was stopped."""
+    COMPLETED = "completed"
+    """`action`, `orders`, `accounts`, `listings`: what succeeded; `count`: what did not."""
+    DISMISSED = "dismissed"
+    CLAIMED = "claimed"
+    NOTED = "noted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One event of a case; which fields are set depends on the kind. People are user ids."""
+
+    kind: StoryKind
+    by: str | None = None
+    by_name: str | None = None
+    action: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    title_ja: str | None = None
+    title_en: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    subject_ids: tuple[str, ...] = ()
+    verb: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    orders: int = 0
+    accounts: int = 0
+    listings: int = 0
+    count: int = 0
+    expires_at: datetime | None = None
+    approver_groups: tuple[str, ...] = ()
+    """User group ids to be mentioned: the only mention that pings, since they must act."""
