@@ -288,9 +288,15 @@ async def move_case(
     )
     if moved.rowcount != 1:
         return False
+    # A case that is reopened (to undo something) leaves a subject to the case that has it open by now.
     await conn.execute(
         text(
-            "UPDATE ledger.case_members SET is_open = :is_open WHERE case_id = :case_id AND is_open <> :is_open"
+            """UPDATE ledger.case_members m SET is_open = :is_open
+                WHERE case_id = :case_id AND is_open <> :is_open
+                  AND NOT (:is_open AND m.is_subject AND EXISTS (
+                    SELECT FROM ledger.case_members o
+                     WHERE o.subject_kind = m.subject_kind AND o.subject_id = m.subject_id
+                       AND o.is_open AND o.is_subject))"""
         ),
         {"case_id": case_id, "is_open": closed_at is None},
     )

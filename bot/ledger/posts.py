@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import uuid4
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.plans import Plan
+from bot.domain.story import Story
 from bot.ledger.values import from_json, to_json
 
 
 async def queue_story(
-    conn: AsyncConnection, case_id: int, story: Mapping[str, object], *, dedupe_key: str
+    conn: AsyncConnection, case_id: int, story: Story, *, dedupe_key: str
 ) -> None:
     """Say something in the case's thread, once for this key."""
     await conn.execute(
@@ -28,7 +28,7 @@ async def queue_story(
             "post_id": f"post_{uuid4().hex}",
             "case_id": case_id,
             "dedupe_key": dedupe_key,
-            "story": json.dumps(dict(story), ensure_ascii=False),
+            "story": to_json(story, Story),
         },
     )
 

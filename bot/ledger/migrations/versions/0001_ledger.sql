@@ -87,7 +87,7 @@ BEGIN
     IF NEW.state <> OLD.state AND (OLD.state || '>' || NEW.state) NOT IN (
         'open>awaiting_approval', 'open>executing', 'open>dismissed',
         'awaiting_approval>open', 'awaiting_approval>executing',
-        'executing>open', 'executing>partly_done', 'executing>done',
+        'executing>open', 'executing>partly_done', 'executing>done', 'executing>dismissed',
         'partly_done>awaiting_approval', 'partly_done>executing', 'partly_done>dismissed', 'partly_done>done',
         'partly_done>open',
         'done>awaiting_approval', 'done>executing'

@@ -1,0 +1,121 @@
+"""Ask the marketplace what an action would do now, before anybody decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.actions import registry
+from bot.cases.deciding import Choice, may_open_modal, needs_second_person
+from bot.cases.room import Press, Room, know
+from bot.cases.targets import Target, params_of, targets_of
+from bot.domain.actions import Action
+from bot.domain.cases import CaseView
+from bot.domain.plans import Plan
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.ledger import cases, posts
+from bot.market.api import MarketApi, MarketUnreachable, SubjectNotFound
+
+PARALLEL = 8
+PLAN_TIMEOUT_S = 8.0
+RECHECK_TIMEOUT_S = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a modal shows: the case, the plans of this moment, and whether a second person is needed."""
+
+    view: CaseView
+    plan_set_id: str
+    plans: tuple[Plan, ...]
+    second_person: bool
+
+
+async def fetch_plans(
+    api: MarketApi, action: Action, targets: Sequence[Target], *, timeout_s: float
+) -> tuple[Plan, ...] | Refusal:
+    """The marketplace's plans for these targets; a subject that it does not know has none."""
+    gate = asyncio.Semaphore(PARALLEL)
+
+    async def one(target: Target) -> Plan | None:
+        verb, subject = target
+        async with gate:
+            try:
+                return await api.plan(verb, subject, params_of(action, verb))
+            except SubjectNotFound:
+                return None
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            plans = await asyncio.gather(*(one(target) for target in targets))
+    except (TimeoutError, MarketUnreachable):
+        return Refusal(code=RefusalCode.MARKET_UNREACHABLE, action=action.name)
+    return tuple(plan for plan in plans if plan is not None)
+
+
+async def prepare(room: Room, api: MarketApi, press: Press, action_name: str) -> Prepared | Refusal:
+    """Fetch and keep the plans of an action for a case, for a modal to show to this person."""
+    view = await may_open_modal(room, press, action_name)
+    if isinstance(view, Refusal):
+        return view
+    action = registry()[action_name]
+    targets = targets_of(action, view)
+    if not targets:
+        return Refusal(code=RefusalCode.NOTHING_TO_DO, action=action_name, case_id=view.case_id)
+    plans = await fetch_plans(api, action, targets, timeout_s=PLAN_TIMEOUT_S)
+    if isinstance(plans, Refusal):
+        return plans
+    if not plans:
+        return Refusal(code=RefusalCode.SUBJECT_NOT_FOUND, action=action_name, case_id=view.case_id)
+    async with room.engine.begin() as conn:
+        person = await know(conn, room, press.user_id)
+        if isinstance(person, Refusal):
+            return person
+        plan_set_id = await posts.insert_plan_set(
+            conn,
+            case_id=view.case_id,
+            case_version=view.version,
+            action=action_name,
+            shown_to=press.user_id,
+            plans=plans,
+        )
+    return Prepared(
+        view=view,
+        plan_set_id=plan_set_id,
+        plans=plans,
+        second_person=needs_second_person(room, person, view, action_name),
+    )
+
+
+async def shown_plans(room: Room, press: Press, plan_set_id: str) -> tuple[Plan, ...] | Refusal:
+    """The plans that a modal showed to this person; a made-up id gets the answer of a stale click."""
+    async with room.engine.connect() as conn:
+        plans = await posts.read_plan_set(
+            conn, plan_set_id, case_id=press.case_id, shown_to=press.user_id
+        )
+    if plans is None:
+        return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=press.case_id)
+    return plans
+
+
+async def still_as_shown(api: MarketApi, choice: Choice) -> bool:
+    """Whether the plans still stand, asked once more at the submission.
+
+    A marketplace that does not answer in time is no reason to refuse: the plan token goes with every
+    operation, and a changed plan stops it there (invariant 3).
+    """
+    now = await fetch_plans(
+        api, registry()[choice.action], choice.targets, timeout_s=RECHECK_TIMEOUT_S
+    )
+    if isinstance(now, Refusal):
+        return True
+    tokens = {(plan.verb, plan.subject): plan.token for plan in now}
+    shown = {(plan.verb, plan.subject): plan.token for plan in choice.plans}
+    return all(tokens.get(target) == shown.get(target) for target in choice.targets)
+
+
+async def read_case(room: Room, case_id: int) -> CaseView | None:
+    """One case as it stands."""
+    async with room.engine.connect() as conn:
+        return await cases.read_view(conn, case_id)

@@ -1,0 +1,222 @@
+"""Record what came of operations, and settle a case when the last of them has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.actions import registry
+from bot.cases.room import CARDS, POSTS, Room
+from bot.cases.targets import targets_of
+from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.cases import CaseState, CaseView, Decision, MemberFacts, Operation, OperationState
+from bot.domain.outcomes import Outcome
+from bot.domain.story import Story, StoryKind
+from bot.domain.subjects import SubjectKind
+from bot.ledger import audit, cases, operations, posts
+from bot.ledger.operations import ClaimedOperation
+from bot.ledger.values import from_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What an attempt led to: the operation's new state and how we know."""
+
+    state: OperationState
+    outcome: Outcome | None = None
+    resolved_by: str | None = None
+    code: str | None = None
+    message: str | None = None
+    due_in_s: float = 0
+    """When to look at it again, for states that have not ended."""
+
+
+async def record(room: Room, operation: ClaimedOperation, what: str, result: Result) -> bool:
+    """Write back an attempt's result, fenced; the card, the thread and the log in the same transaction.
+
+    False, and nothing written, where another worker has taken the operation over.
+    """
+    async with room.engine.begin() as conn:
+        head = await cases.lock_case(conn, operation.case_id)
+        if head is None:
+            raise RuntimeError(f"operation {operation.operation_id} has no case")
+        written = await operations.write_back(
+            conn,
+            operation.claim,
+            result.state,
+            outcome=result.outcome,
+            resolved_by=result.resolved_by,
+            failure_code=result.code,
+            failure_message=result.message,
+            due_in_s=result.due_in_s,
+        )
+        if not written:
+            return False
+        if what:
+            await operations.end_attempt(conn, operation.claim, what, result.state.value)
+        entries = [_entry(operation, result)]
+        if result.state is OperationState.SUCCEEDED and result.outcome is not None:
+            await _store_after(conn, operation, result.outcome.after)
+        await _tell(conn, operation, result)
+        settled = await _settle(conn, room, operation.case_id, head.version, head.state)
+        if settled is None:
+            await cases.touch_case(conn, operation.case_id)
+        else:
+            entries.append(settled)
+        await audit.append(conn, entries)
+    room.bell.ring(CARDS, POSTS)
+    return True
+
+
+def _entry(operation: ClaimedOperation, result: Result) -> AuditEntry:
+    ended = result.state in {
+        OperationState.SUCCEEDED,
+        OperationState.FAILED,
+        OperationState.NEEDS_HUMAN,
+    }
+    tag = AuditTag.OPERATION_ENDED if ended else AuditTag.OPERATION_UNKNOWN
+    return AuditEntry(
+        actor="system",
+        tag=tag,
+        case_id=operation.case_id,
+        decision_id=operation.decision_id,
+        operation_id=operation.operation_id,
+        subject=operation.subject,
+        details={
+            "verb": operation.verb.value,
+            "state": result.state.value,
+            "resolved_by": result.resolved_by,
+            "code": result.code,
+        },
+    )
+
+
+async def _store_after(
+    conn: AsyncConnection, operation: ClaimedOperation, after: Mapping[str, object]
+) -> None:
+    """Put what the marketplace says that it changed on the member, so that the card need not wait."""
+    view = await cases.read_view(conn, operation.case_id)
+    for member in view.members if view else ():
+        if member.subject == operation.subject:
+            known: dict[str, Any] = {
+                name: after[name]
+                for name in ("status", "held_at", "canceled_at", "suspended_at", "shipped_at")
+                if name in after
+            }
+            if known:
+                parsed = from_json(known, MemberFacts)
+                facts = replace(member.facts, **{name: getattr(parsed, name) for name in known})
+                await cases.store_facts(conn, operation.case_id, member.subject, facts)
+
+
+async def _tell(conn: AsyncConnection, operation: ClaimedOperation, result: Result) -> None:
+    match result.state:
+        case OperationState.FAILED | OperationState.NEEDS_HUMAN:
+            kind = StoryKind.OPERATION_FAILED
+        case OperationState.UNKNOWN:
+            kind = StoryKind.OPERATION_UNKNOWN
+        case _:
+            return
+    await posts.queue_story(
+        conn,
+        operation.case_id,
+        Story(
+            kind=kind,
+            verb=operation.verb.value,
+            subject_ids=(operation.subject.id,),
+            code=result.code,
+            detail=result.message,
+        ),
+        dedupe_key=f"operation:{operation.operation_id}:{kind}",
+    )
+
+
+async def settle_stopped(room: Room, case_id: int) -> None:
+    """Settle a case whose last open operations were stopped by a person."""
+    async with room.engine.begin() as conn:
+        head = await cases.lock_case(conn, case_id)
+        if head is None:
+            return
+        entry = await _settle(conn, room, case_id, head.version, head.state)
+        if entry is not None:
+            await audit.append(conn, [entry])
+    room.bell.ring(CARDS, POSTS)
+
+
+async def _settle(
+    conn: AsyncConnection, room: Room, case_id: int, version: int, state: CaseState
+) -> AuditEntry | None:
+    """Move a case on when none of its operations is open any more; None if it is not time."""
+    if state is not CaseState.EXECUTING or await operations.count_open(conn, case_id) > 0:
+        return None
+    view = await cases.read_view(conn, case_id)
+    if view is None or view.decision is None:
+        return None
+    decision = view.decision
+    mine = [o for o in view.operations if o.decision_id == decision.decision_id]
+    to = settled_state(view, decision, mine)
+    closed = to in {CaseState.DONE, CaseState.DISMISSED}
+    now: datetime = room.clock.now()
+    await cases.move_case(
+        conn,
+        case_id,
+        version=version,
+        to=to,
+        by=decision.requested_by,
+        closed_at=now if closed else None,
+        dismiss_reason=decision.reason if to is CaseState.DISMISSED else None,
+    )
+    if decision.action != "dismiss":
+        await posts.queue_story(
+            conn,
+            case_id,
+            _completed(decision, mine),
+            dedupe_key=f"completed:{decision.decision_id}",
+        )
+    return AuditEntry(
+        actor="system",
+        tag=AuditTag.CASE_SETTLED,
+        case_id=case_id,
+        decision_id=decision.decision_id,
+        details={"state": to.value},
+    )
+
+
+def settled_state(view: CaseView, decision: Decision, mine: list[Operation]) -> CaseState:
+    """Where a case goes when all operations of its present decision have ended."""
+    if any(operation.state is not OperationState.SUCCEEDED for operation in mine):
+        return CaseState.PARTLY_DONE
+    if decision.action == "dismiss":
+        return CaseState.DISMISSED
+    action = registry()[decision.action]
+    if not action.closes_case and action.name != "reinstate":
+        return CaseState.OPEN
+    return CaseState.OPEN if _left_to_decide(view) else CaseState.DONE
+
+
+def _left_to_decide(view: CaseView) -> bool:
+    """Whether a closing action could still act on a judged subject that no decision was about."""
+    decided = {subject for decision in view.decisions for _, subject in decision.targets}
+    subjects = {member.subject for member in view.members if member.is_subject} - decided
+    return any(
+        subject in subjects
+        for action in registry().values()
+        if action.closes_case
+        for _, subject in targets_of(action, view)
+    )
+
+
+def _completed(decision: Decision, mine: list[Operation]) -> Story:
+    done = [o.subject.kind for o in mine if o.state is OperationState.SUCCEEDED]
+    return Story(
+        kind=StoryKind.COMPLETED,
+        action=decision.action,
+        orders=done.count(SubjectKind.ORDER),
+        accounts=done.count(SubjectKind.ACCOUNT),
+        listings=done.count(SubjectKind.LISTING),
+        count=len(mine) - len(done),
+    )

@@ -1,0 +1,102 @@
+"""What everybody in this room works with, and the steps that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.cases.policy import Policy, judge_person
+from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.clock import Clock
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.domain.roles import Person
+from bot.ledger import audit, people
+from bot.ledger.bell import Bell
+from bot.ledger.cases import CaseHead
+
+OPERATIONS = "operations"
+CARDS = "cards"
+POSTS = "posts"
+TOPICS = (OPERATIONS, CARDS, POSTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """The ledger, the market's clock, the policy, and where cards go."""
+
+    engine: AsyncEngine
+    clock: Clock
+    policy: Policy
+    bell: Bell
+    channel: str
+    home_team: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """What a click carries, and nothing else: who, which case, and the version that they saw."""
+
+    user_id: str
+    case_id: int
+    version: int
+
+
+async def know(
+    conn: AsyncConnection, room: Room, user_id: str, team_id: str | None = None
+) -> Person | Refusal:
+    """The person behind a user id, if they count as one here."""
+    found = await people.read_person(conn, user_id)
+    person, age_s = found if found is not None else (None, 0.0)
+    refusal = judge_person(person, age_s, room.home_team)
+    if refusal is None and team_id not in {None, room.home_team}:
+        refusal = Refusal(code=RefusalCode.GUEST)
+    if refusal is not None or person is None:
+        return refusal or Refusal(code=RefusalCode.UNKNOWN_PERSON)
+    return person
+
+
+async def with_group_ids(conn: AsyncConnection, refusal: Refusal) -> Refusal:
+    """The refusal with user group ids in place of handles, so that its sentence can name them."""
+    if not refusal.groups:
+        return refusal
+    ids = await people.read_groups(conn)
+    return Refusal(
+        code=refusal.code,
+        action=refusal.action,
+        roles=refusal.roles,
+        groups=tuple(ids[handle] for handle in refusal.groups if handle in ids),
+    )
+
+
+async def group_ids(conn: AsyncConnection, handles: Sequence[str]) -> tuple[str, ...]:
+    ids = await people.read_groups(conn)
+    return tuple(ids[handle] for handle in handles if handle in ids)
+
+
+async def deny(
+    conn: AsyncConnection, user_id: str, refusal: Refusal, *, action: str, case_id: int | None
+) -> Refusal:
+    """Write a denial to the log; denials are as much part of the truth as decisions."""
+    await audit.append(
+        conn,
+        [
+            AuditEntry(
+                actor=user_id,
+                tag=AuditTag.DENIED,
+                case_id=case_id,
+                details={"action": action, "code": refusal.code.value},
+            )
+        ],
+    )
+    return await with_group_ids(conn, refusal)
+
+
+async def stale(conn: AsyncConnection, head: CaseHead) -> Refusal:
+    """The case has moved since the person saw it: who moved it, and when."""
+    by = head.updated_by
+    if by is not None:
+        found = await people.read_person(conn, by)
+        by = found[0].display_name if found else by
+    return Refusal(code=RefusalCode.STALE, by=by, at=head.updated_at, case_id=head.case_id)

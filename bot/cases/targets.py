@@ -1,0 +1,88 @@
+"""Which members an action would act on, as far as the ledger knows; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bot.domain.actions import Action
+from bot.domain.cases import CaseView, Member, MemberFacts
+from bot.domain.subjects import Subject
+from bot.domain.verbs import VERB_SUBJECT, Verb
+
+Target = tuple[Verb, Subject]
+
+
+def can_take(verb: Verb, facts: MemberFacts) -> bool:
+    """Whether a verb could still do something, from what was last read; the plan has the last word."""
+    match verb:
+        case Verb.HOLD:
+            return facts.held_at is None and not _gone(facts)
+        case Verb.RELEASE:
+            return facts.held_at is not None and not _gone(facts)
+        case Verb.CANCEL:
+            return not _gone(facts)
+        case Verb.REFUND:
+            return facts.amount is not None
+        case Verb.SUSPEND:
+            return facts.suspended_at is None and facts.status != "closed"
+        case Verb.REINSTATE:
+            return facts.suspended_at is not None
+        case Verb.TAKEDOWN:
+            return facts.status not in {"removed", "hidden"}
+        case Verb.RESTORE:
+            return facts.status in {"removed", "hidden"}
+        case Verb.WARN | Verb.REMOVE_POST | Verb.RESTORE_POST | Verb.REMOVE_FOLLOWS:
+            return True
+
+
+def _gone(facts: MemberFacts) -> bool:
+    return (
+        facts.canceled_at is not None
+        or facts.shipped_at is not None
+        or facts.status
+        in {
+            "shipped",
+            "delivered",
+            "completed",
+            "canceled",
+        }
+    )
+
+
+def targets_of(action: Action, view: CaseView) -> tuple[Target, ...]:
+    """Every verb and member that the action could act on, optional verbs included, dearest first."""
+    return tuple(
+        (use.verb, member.subject)
+        for use in action.uses
+        if use.verb in view.offered
+        for member in view.members
+        if _fits(use.verb, member)
+    )
+
+
+def _fits(verb: Verb, member: Member) -> bool:
+    return VERB_SUBJECT.get(verb) is member.subject.kind and can_take(verb, member.facts)
+
+
+def params_of(action: Action, verb: Verb) -> dict[str, str | int]:
+    """The parameters that the action gives this verb, such as the refund policy."""
+    for use in action.uses:
+        if use.verb is verb:
+            return dict(use.params)
+    raise KeyError(verb)
+
+
+def chosen(
+    action: Action,
+    targets: Collection[Target],
+    *,
+    subjects: Collection[Subject] | None,
+    options: Collection[Verb],
+) -> tuple[Target, ...]:
+    """What of the targets a person ticked; `subjects` None stands for all of them."""
+    optional = {use.verb for use in action.uses if use.optional}
+    return tuple(
+        (verb, subject)
+        for verb, subject in targets
+        if (subjects is None or subject in subjects) and (verb not in optional or verb in options)
+    )

@@ -1,0 +1,250 @@
+"""The executor: carries operations out, once each, whatever dies in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.cases.recording import Result, record
+from bot.cases.room import OPERATIONS, Room
+from bot.domain.cases import OperationState
+from bot.domain.outcomes import Outcome, OutcomeKind
+from bot.domain.verbs import Capability, OperationClass, Verb
+from bot.ledger import claims, operations, people
+from bot.ledger.operations import ClaimedOperation
+from bot.market.api import MarketApi, MarketUnreachable
+
+logger = logging.getLogger(__name__)
+
+LEASE_S = 60.0
+SEND_TIMEOUT_S = 10.0
+POLL_S = 1.0
+PARALLEL = 8
+KEY_MARGIN = 0.8
+"""A key is not sent again after this share of the marketplace's window for it."""
+DEFAULT_KEY_WINDOW_S = 24 * 3600
+MAX_STEP_RETRIES = 5
+
+# Only what was never sent may be stopped by a brake; what is unknown must still be cleared up.
+_NOT_PAUSED = """NOT (state = 'queued' AND EXISTS (
+    SELECT FROM ledger.switches s JOIN ledger.decisions d ON d.decision_id = ledger.operations.decision_id
+     WHERE s.paused_at IS NOT NULL AND s.name IN ('all', d.action)))"""
+
+
+class Executor:
+    """One process's worker. Its owner name is random per boot: a name that is used again would let
+    a restarted process believe that its predecessor's claims are its own.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        api: MarketApi,
+        *,
+        send_timeout_s: float = SEND_TIMEOUT_S,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._room = room
+        self._api = api
+        self._owner = f"executor-{uuid4().hex}"
+        self._send_timeout_s = send_timeout_s
+        self._lease_s = lease_s
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until stopped, then let calls in flight finish; none is ever cancelled."""
+        while not stop.is_set():
+            try:
+                started = await self._start_some()
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("executor cannot reach the ledger: %s", type(error).__name__)
+                started = 0
+            if started == 0 or len(self._running) >= PARALLEL:
+                await self._room.bell.wait(OPERATIONS, POLL_S)
+        if self._running:
+            await asyncio.wait(self._running, timeout=25)
+
+    async def _start_some(self) -> int:
+        free = PARALLEL - len(self._running)
+        if free <= 0:
+            return 0
+        async with self._room.engine.begin() as conn:
+            claimed = [
+                await operations.read_claimed(conn, claim)
+                for claim in await claims.claim(
+                    conn,
+                    claims.OPERATIONS,
+                    owner=self._owner,
+                    lease_s=self._lease_s,
+                    limit=free,
+                    also=_NOT_PAUSED,
+                )
+            ]
+            capabilities = await people.read_capabilities(conn)
+        for operation in claimed:
+            task = asyncio.create_task(self._carry_out(operation, capabilities))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+        return len(claimed)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # The lease brings the operation back; what happened meanwhile is looked up then.
+            logger.error("an attempt broke off", exc_info=task.exception())
+        self._room.bell.ring(OPERATIONS)
+
+    async def _carry_out(
+        self, operation: ClaimedOperation, capabilities: Mapping[Verb, Capability]
+    ) -> None:
+        if operation.state is OperationState.QUEUED:
+            await self._send(operation, resolved_by="answer")
+            return
+        capability = capabilities.get(operation.verb)
+        if operation.operation_class in {OperationClass.NONE, OperationClass.MANUAL}:
+            await record(
+                self._room,
+                operation,
+                "",
+                Result(state=OperationState.NEEDS_HUMAN, code="outcome_unknown"),
+            )
+            return
+        await self._look_up(operation, capability)
+
+    async def _send(self, operation: ClaimedOperation, *, resolved_by: str) -> None:
+        async with self._room.engine.begin() as conn:
+            held = await operations.start_attempt(conn, operation.claim, "send")
+        if not held:
+            return
+        outcome = await self._api.send(
+            operation.verb,
+            operation.subject,
+            key=operation.operation_id,
+            body=operation.body,
+            timeout_s=self._send_timeout_s,
+        )
+        result = result_of_send(outcome, resolved_by=resolved_by, attempts=operation.claim.attempts)
+        if not await record(self._room, operation, "send", result):
+            logger.warning("operation %s was taken over", operation.operation_id)
+
+    async def _look_up(self, operation: ClaimedOperation, capability: Capability | None) -> None:
+        async with self._room.engine.begin() as conn:
+            held = await operations.start_attempt(conn, operation.claim, "lookup")
+        if not held:
+            return
+        try:
+            outcome = await self._api.lookup(operation.operation_id)
+            if outcome is not None and outcome.kind is OutcomeKind.PARTLY_SUCCEEDED:
+                outcome = await self._retry_steps(operation, outcome)
+        except MarketUnreachable:
+            result = Result(
+                state=OperationState.UNKNOWN,
+                code="unreachable",
+                due_in_s=claims.backoff_s(operation.claim.attempts, cap=30),
+            )
+            await record(self._room, operation, "lookup", result)
+            return
+        if outcome is not None:
+            result = result_of_lookup(outcome, attempts=operation.claim.attempts)
+            await record(self._room, operation, "lookup", result)
+            return
+        wait_s = resend_wait_s(operation, capability, self._send_timeout_s)
+        if wait_s is None:
+            await record(
+                self._room,
+                operation,
+                "lookup",
+                Result(state=OperationState.NEEDS_HUMAN, code="outcome_unknown"),
+            )
+        elif wait_s > 0:
+            await record(
+                self._room,
+                operation,
+                "lookup",
+                Result(state=OperationState.UNKNOWN, code="not_received", due_in_s=wait_s),
+            )
+        else:
+            await self._send(operation, resolved_by="resend")
+
+    async def _retry_steps(self, operation: ClaimedOperation, partly: Outcome) -> Outcome:
+        """Run the failed steps alone again, a few times."""
+        if operation.claim.attempts > MAX_STEP_RETRIES:
+            return partly
+        return await self._api.retry_steps(operation.operation_id)
+
+
+def result_of_send(outcome: Outcome, *, resolved_by: str, attempts: int) -> Result:
+    """What an answer to a send means for the operation; only a documented refusal is a failure."""
+    match outcome.kind:
+        case OutcomeKind.SUCCEEDED:
+            return Result(state=OperationState.SUCCEEDED, outcome=outcome, resolved_by=resolved_by)
+        case OutcomeKind.REFUSED:
+            return Result(
+                state=OperationState.FAILED,
+                outcome=outcome,
+                resolved_by=resolved_by,
+                code=outcome.code,
+                message=outcome.message,
+            )
+        case OutcomeKind.PENDING | OutcomeKind.PARTLY_SUCCEEDED:
+            return Result(
+                state=OperationState.PENDING,
+                outcome=outcome,
+                code=outcome.kind.value,
+                due_in_s=claims.backoff_s(attempts, cap=30),
+            )
+        case OutcomeKind.NOT_DONE:
+            wait_s = outcome.retry_after_s or claims.backoff_s(attempts, cap=30)
+            return Result(
+                state=OperationState.QUEUED,
+                code=outcome.code,
+                message=outcome.message,
+                due_in_s=min(wait_s, 300),
+            )
+        case OutcomeKind.IN_PROGRESS | OutcomeKind.UNKNOWN:
+            return Result(
+                state=OperationState.UNKNOWN,
+                code=outcome.code or outcome.kind.value,
+                due_in_s=claims.backoff_s(attempts, cap=30),
+            )
+
+
+def result_of_lookup(outcome: Outcome, *, attempts: int) -> Result:
+    """What a stored outcome means for the operation."""
+    if outcome.kind is OutcomeKind.PARTLY_SUCCEEDED and attempts > MAX_STEP_RETRIES:
+        return Result(state=OperationState.NEEDS_HUMAN, outcome=outcome, code="partly_succeeded")
+    if outcome.kind is OutcomeKind.NOT_DONE:
+        # The look-up itself was turned away; the operation is as unknown as before.
+        return Result(
+            state=OperationState.UNKNOWN, code=outcome.code, due_in_s=outcome.retry_after_s or 5
+        )
+    return result_of_send(outcome, resolved_by="lookup", attempts=attempts)
+
+
+def resend_wait_s(
+    operation: ClaimedOperation, capability: Capability | None, send_timeout_s: float
+) -> float | None:
+    """How long until an operation that the marketplace has not received may be sent again.
+
+    0: now, under the same key; None: never, a person must look. Where only a look-up tells (class
+    `lookup`), a request that still travels could take effect after we looked, so we wait out the
+    declared bound and send once more at the most.
+    """
+    if capability is None:
+        return None
+    match operation.operation_class:
+        case OperationClass.KEY:
+            window_s = (capability.key_window_s or DEFAULT_KEY_WINDOW_S) * KEY_MARGIN
+            first_sent_ago_s = operation.first_sent_ago_s or 0.0
+            return 0.0 if first_sent_ago_s < window_s else None
+        case OperationClass.LOOKUP:
+            if operation.sends >= 2:  # noqa: PLR2004 - sent, and sent once more
+                return None
+            bound_s = max(capability.execution_bound_s, 3 * send_timeout_s)
+            return max(0.0, bound_s - (operation.sent_ago_s or 0.0))
+        case OperationClass.NONE | OperationClass.MANUAL:
+            return None
