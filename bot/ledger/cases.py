@@ -322,19 +322,24 @@ async def touch_case(conn: AsyncConnection, case_id: int, *, moves_version: bool
 async def mark_card_stale(conn: AsyncConnection, case_id: int) -> None:
     await conn.execute(
         text(
-            """UPDATE ledger.cards SET stale = true, due_at = least(due_at, clock_timestamp())
+            """UPDATE ledger.cards
+                  SET wanted_revision = (SELECT revision FROM ledger.cases WHERE case_id = :case_id)
                 WHERE case_id = :case_id"""
         ),
         {"case_id": case_id},
     )
 
 
-async def mark_all_cards_stale(conn: AsyncConnection) -> None:
+async def redraw_all_cards(conn: AsyncConnection) -> None:
     """Redraw every live card, as when the channel's language changes."""
     await conn.execute(
         text(
-            """UPDATE ledger.cards k SET stale = true FROM ledger.cases c
-                WHERE c.case_id = k.case_id AND (c.closed_at IS NULL OR c.updated_at > now() - interval '1 day')"""
+            """WITH live AS (
+                 UPDATE ledger.cases SET revision = revision + 1
+                  WHERE closed_at IS NULL OR updated_at > clock_timestamp() - interval '1 day'
+                  RETURNING case_id, revision)
+               UPDATE ledger.cards k SET wanted_revision = live.revision FROM live
+                WHERE k.case_id = live.case_id"""
         )
     )
 

@@ -33,7 +33,7 @@ _GRANTS = {
         "posts",
     ),
     "SELECT, INSERT": ("plan_sets", "approvals", "notes", "audit_entries"),
-    "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities", "deliveries"),
+    "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities"),
     "SELECT": ("audit_head", "alembic_version"),
 }
 

@@ -1,4 +1,4 @@
-"""Named queries about what is to be said in Slack: cards, thread posts, plan sets, notes, deliveries."""
+"""Named queries about what is to be said in Slack: thread posts, plan sets and notes."""
 
 from __future__ import annotations
 
@@ -84,10 +84,15 @@ async def case_of_thread(conn: AsyncConnection, channel: str, thread_ts: str) ->
     return case_id
 
 
-async def remember_delivery(conn: AsyncConnection, delivery_key: str) -> bool:
-    """False if this very request was accepted before."""
+async def insert_note(
+    conn: AsyncConnection, *, case_id: int, author: str, body: str, message_ts: str
+) -> bool:
+    """Keep a person's reply in the thread as a note; False if it is known already."""
     result = await conn.execute(
-        text("INSERT INTO ledger.deliveries (delivery_key) VALUES (:key) ON CONFLICT DO NOTHING"),
-        {"key": delivery_key},
+        text(
+            """INSERT INTO ledger.notes (case_id, author, body, message_ts)
+               VALUES (:case_id, :author, :body, :message_ts) ON CONFLICT DO NOTHING"""
+        ),
+        {"case_id": case_id, "author": author, "body": body, "message_ts": message_ts},
     )
     return result.rowcount == 1

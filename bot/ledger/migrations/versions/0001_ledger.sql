@@ -292,8 +292,10 @@ CREATE TABLE ledger.cards (
     case_id         bigint      PRIMARY KEY REFERENCES ledger.cases,
     channel         text        NOT NULL,
     message_ts      text,
+    wanted_revision integer     NOT NULL DEFAULT 1,
     published_revision integer  NOT NULL DEFAULT 0,
-    stale           boolean     NOT NULL DEFAULT true,
+    -- Both sides stand in this row, so that a publisher's write back cannot miss a change made meanwhile.
+    stale           boolean     GENERATED ALWAYS AS (wanted_revision > published_revision) STORED,
     priority        bigint      NOT NULL DEFAULT 0,
     last_error      text,
     post_started_at timestamptz,
@@ -335,13 +337,6 @@ CREATE TABLE ledger.notes (
     at              timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (case_id, message_ts)
 );
-
-CREATE TABLE ledger.deliveries (
-    delivery_key    text        PRIMARY KEY,
-    received_at     timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-COMMENT ON TABLE ledger.deliveries IS 'SHA-256 of each accepted request of Slack, so that an exact replay acts once';
-CREATE INDEX ON ledger.deliveries (received_at);
 
 -- The audit log: append-only, chained by SHA-256 in the transaction of what it describes.
 CREATE TABLE ledger.audit_head (

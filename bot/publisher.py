@@ -1,0 +1,338 @@
+"""The publisher: makes Slack agree with the ledger, within Slack's limits, and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackRequestError
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.cards.case_card import case_card
+from bot.cards.stories import story_text
+from bot.cases.room import CARDS, POSTS, Room
+from bot.domain.story import Story
+from bot.ledger import cases, claims, people
+from bot.ledger.claims import Claim
+from bot.ledger.values import from_json
+from bot.locale import messages_for
+
+logger = logging.getLogger(__name__)
+
+LEASE_S = 60.0
+POLL_S = 1.0
+CASE_EVENT = "mimawari_case"
+POST_EVENT = "mimawari_post"
+CHANNEL_LOCALE = "channel_locale"
+
+# The message is gone: somebody deleted it, or it never was.
+_GONE = frozenset({"message_not_found", "cant_update_message", "thread_not_found"})
+# Nobody but an administrator of the workspace can mend these.
+_STUCK = frozenset(
+    {
+        "channel_not_found",
+        "not_in_channel",
+        "is_archived",
+        "missing_scope",
+        "invalid_auth",
+        "not_authed",
+        "account_inactive",
+        "token_revoked",
+    }
+)
+STUCK_RETRY_S = 30.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """A token bucket: so many calls a second, with a small burst."""
+
+    per_s: float
+    burst: float
+    _level: float = -1.0
+    _at: float = 0.0
+
+    async def take(self) -> None:
+        """Wait until one more call is within the limit."""
+        now = time.monotonic()
+        if self._level < 0:
+            self._level = self.burst
+        else:
+            self._level = min(self.burst, self._level + (now - self._at) * self.per_s)
+        self._at = now
+        self._level -= 1
+        if self._level < 0:
+            await asyncio.sleep(-self._level / self.per_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Calls a second: Slack allows about one post a second a channel, and 50 updates a minute."""
+
+    posts_per_s: float = 1.0
+    updates_per_s: float = 0.8
+
+
+class Publisher:
+    """One process's worker for cards and thread posts."""
+
+    def __init__(
+        self,
+        room: Room,
+        client: AsyncWebClient,
+        *,
+        default_locale: str,
+        zone: ZoneInfo,
+        limits: Limits | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        self._room = room
+        self._client = client
+        self._default_locale = default_locale
+        self._zone = zone
+        self._owner = f"publisher-{uuid4().hex}"
+        self._post_pace = Pace(limits.posts_per_s, burst=1)
+        self._update_pace = Pace(limits.updates_per_s, burst=5)
+        self.stuck: str | None = None
+        """Why nothing can be posted, in Slack's own word; for /readyz and `doctor`."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until stopped. New cards, updates and thread posts go on beside each other, so that a
+        storm of new cards does not keep a decided one from being redrawn.
+        """
+        await asyncio.gather(
+            self._loop(stop, CARDS, self._new_card),
+            self._loop(stop, CARDS, self._changed_card),
+            self._loop(stop, POSTS, self._thread_post),
+        )
+
+    async def _loop(self, stop: asyncio.Event, topic: str, step: Any) -> None:
+        while not stop.is_set():
+            try:
+                worked = await step()
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("publisher cannot reach the ledger: %s", type(error).__name__)
+                worked = False
+            except Exception:
+                # A fault of ours in one card must not keep the others from being shown.
+                logger.exception("publisher could not draw or post")
+                worked = False
+            if not worked:
+                await self._room.bell.wait(topic, POLL_S)
+
+    # ---- Cards
+
+    async def _new_card(self) -> bool:
+        return await self._publish_card("message_ts IS NULL")
+
+    async def _changed_card(self) -> bool:
+        return await self._publish_card("message_ts IS NOT NULL")
+
+    async def _publish_card(self, also: str) -> bool:
+        claim = await self._claim(claims.CARDS, also)
+        if claim is None:
+            return False
+        async with self._room.engine.connect() as conn:
+            view = await cases.read_view(conn, claim.key)
+            locale = await people.read_preference(conn, CHANNEL_LOCALE)
+        if view is None:
+            raise RuntimeError(f"a card has no case: {claim.key}")
+        card = case_card(
+            view,
+            now=self._room.clock.now(),
+            tz=self._zone,
+            messages=messages_for(locale or self._default_locale),
+        )
+        message_ts = claim.row["message_ts"]
+        try:
+            if message_ts is None:
+                message_ts = await self._post_once(
+                    claim,
+                    claims.CARDS,
+                    channel=claim.row["channel"],
+                    thread_ts=None,
+                    event={"event_type": CASE_EVENT, "event_payload": {"case_id": view.case_id}},
+                    content={"text": card.text, "blocks": card.blocks},
+                )
+            else:
+                await self._update_pace.take()
+                await self._client.chat_update(
+                    channel=claim.row["channel"], ts=message_ts, text=card.text, blocks=card.blocks
+                )
+        except (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError) as error:
+            await self._put_off(claim, claims.CARDS, error)
+            return True
+        self.stuck = None
+        async with self._room.engine.begin() as conn:
+            await claims.finish(
+                conn,
+                claims.CARDS,
+                claim,
+                set_="""attempts = 0, message_ts = :ts, post_started_at = NULL, last_error = NULL,
+                        published_revision = :revision""",
+                params={"ts": message_ts, "revision": view.revision},
+            )
+        self._room.bell.ring(POSTS)
+        return True
+
+    # ---- Thread posts
+
+    async def _thread_post(self) -> bool:
+        # In order within a case, and only once its card stands.
+        claim = await self._claim(
+            claims.POSTS,
+            """EXISTS (SELECT FROM ledger.cards k WHERE k.case_id = posts.case_id AND k.message_ts IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM ledger.posts older WHERE older.case_id = posts.case_id
+                     AND older.state = 'queued' AND (older.created_at, older.post_id)
+                                                  < (posts.created_at, posts.post_id))""",
+        )
+        if claim is None:
+            return False
+        async with self._room.engine.connect() as conn:
+            thread_ts = await conn.scalar(
+                text("SELECT message_ts FROM ledger.cards WHERE case_id = :case_id"),
+                {"case_id": claim.row["case_id"]},
+            )
+            locale = await people.read_preference(conn, CHANNEL_LOCALE)
+        words = story_text(
+            from_json(claim.row["story"], Story),
+            messages=messages_for(locale or self._default_locale),
+            tz=self._zone,
+        )
+        try:
+            ts = await self._post_once(
+                claim,
+                claims.POSTS,
+                channel=claim.row["channel"],
+                thread_ts=thread_ts,
+                event={"event_type": POST_EVENT, "event_payload": {"post_id": claim.key}},
+                content={"text": words},
+            )
+        except (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError) as error:
+            await self._put_off(claim, claims.POSTS, error)
+            return True
+        async with self._room.engine.begin() as conn:
+            await claims.finish(
+                conn,
+                claims.POSTS,
+                claim,
+                set_="state = 'sent', message_ts = :ts, last_error = NULL",
+                params={"ts": ts},
+            )
+        return True
+
+    # ---- What both share
+
+    async def _claim(self, queue: claims.Queue, also: str) -> Claim | None:
+        async with self._room.engine.begin() as conn:
+            claimed = await claims.claim(
+                conn, queue, owner=self._owner, lease_s=LEASE_S, limit=1, also=also
+            )
+        return claimed[0] if claimed else None
+
+    async def _post_once(
+        self,
+        claim: Claim,
+        queue: claims.Queue,
+        *,
+        channel: str,
+        thread_ts: str | None,
+        event: Mapping[str, Any],
+        content: Mapping[str, Any],
+    ) -> str:
+        """Post, unless an earlier post whose answer we lost stands there already; returns its ts."""
+        if claim.row["post_started_at"] is not None:
+            found = await self._find(channel, thread_ts, event)
+            if found is not None:
+                return found
+        async with self._room.engine.begin() as conn:
+            await conn.execute(
+                text(
+                    f"""UPDATE {queue.table} SET post_started_at = clock_timestamp()
+                         WHERE {queue.key} = :key"""  # noqa: S608 - only our own constants are put in
+                ),
+                {"key": claim.key},
+            )
+        await self._post_pace.take()
+        answer = await self._client.chat_postMessage(
+            channel=channel,
+            thread_ts=thread_ts,
+            metadata=dict(event),
+            unfurl_links=False,
+            unfurl_media=False,
+            **content,
+        )
+        return str(answer["ts"])
+
+    async def _find(
+        self, channel: str, thread_ts: str | None, event: Mapping[str, Any]
+    ) -> str | None:
+        """Our own message with this metadata, if Slack has it after all."""
+        if thread_ts is None:
+            answer = await self._client.conversations_history(
+                channel=channel, include_all_metadata=True, limit=200
+            )
+        else:
+            answer = await self._client.conversations_replies(
+                channel=channel, ts=thread_ts, include_all_metadata=True, limit=200
+            )
+        for message in answer.get("messages") or []:
+            metadata = message.get("metadata") or {}
+            if (
+                metadata.get("event_type") == event["event_type"]
+                and metadata.get("event_payload") == event["event_payload"]
+            ):
+                return str(message["ts"])
+        return None
+
+    async def _put_off(self, claim: Claim, queue: claims.Queue, error: Exception) -> None:
+        """Decide from Slack's answer when to try again, and whether the post may have happened."""
+        code, due_in_s, answered = _reading_of(error, claim.attempts)
+        if code in _STUCK and self.stuck != code:
+            self.stuck = code
+            logger.error(
+                "Slack refuses to post to channel %s: %s. See `mimawari doctor`.",
+                claim.row["channel"],
+                code,
+            )
+        elif code not in _STUCK:
+            logger.warning("Slack did not take %s %s: %s", queue.table, claim.key, code)
+        # A refusal means that nothing was posted; anything else that it may have been.
+        forget = "post_started_at = NULL, " if answered else ""
+        if code in _GONE and queue is claims.CARDS:
+            forget += "message_ts = NULL, published_revision = 0, "
+        async with self._room.engine.begin() as conn:
+            await claims.finish(
+                conn,
+                queue,
+                claim,
+                set_=f"{forget}last_error = :error",
+                due_in_s=due_in_s,
+                params={"error": code},
+            )
+
+
+def _reading_of(error: Exception, attempts: int) -> tuple[str, float, bool]:
+    """Slack's code, the seconds to wait, and whether Slack surely did nothing."""
+    if isinstance(error, SlackApiError):
+        response = error.response
+        code = str(response.get("error") or f"http_{response.status_code}")
+        if response.status_code == 429:
+            return "ratelimited", float(response.headers.get("Retry-After", 1)), True
+        if response.status_code >= 500:
+            return code, claims.backoff_s(attempts, cap=30), False
+        if code in _GONE:
+            return code, 0.0, True
+        return code, STUCK_RETRY_S if code in _STUCK else claims.backoff_s(attempts), True
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "unreachable", claims.backoff_s(attempts, cap=15), True
+    return type(error).__name__, claims.backoff_s(attempts, cap=15), False

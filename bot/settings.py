@@ -1,0 +1,132 @@
+"""Settings from the environment, frozen; read by app.py and cli.py only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.domain.errors import SayableError
+
+DATA_DIR = Path(".data")
+
+
+class Settings(BaseSettings):
+    """Every setting, named like its environment variable in lower case."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    slack_bot_token: SecretStr | None = Field(None, description="Bot token, xoxb-…")
+    slack_signing_secret: SecretStr | None = Field(
+        None, description="Signing secret, for HTTP delivery"
+    )
+    slack_signing_secret_previous: SecretStr | None = Field(
+        None, description="The old signing secret, valid beside the new one during rotation"
+    )
+    slack_app_token: SecretStr | None = Field(
+        None, description="App token, xapp-…: if set, Socket Mode is used instead of HTTP"
+    )
+    slack_api_url: str = Field("https://slack.com/api/", description="Slack's Web API")
+    database_url: SecretStr | None = Field(
+        None, description="The ledger, as the application role; not set: embedded Postgres"
+    )
+    database_owner_url: SecretStr | None = Field(
+        None, description="The ledger, as its owner: for `mimawari migrate` only"
+    )
+    market_database_url: SecretStr | None = Field(
+        None, description="The marketplace's views, as a role that can only SELECT"
+    )
+    market_schema: str = Field("market", pattern=r"^[a-z_][a-z0-9_]*$")
+    market_api_url: str | None = Field(None, description="The marketplace's admin API")
+    market_api_token: SecretStr | None = None
+    alert_channel: str | None = Field(None, description="Channel id for cards, C…")
+    digest_channel: str | None = Field(None, description="Channel id for digests, C…")
+    detections_dir: Path | None = Field(None, description="A folder of your own detections")
+    policy_file: Path | None = Field(None, description="Your policy.yml; not set: the built-in one")
+    timezone: str = Field("Asia/Tokyo", description="The team's zone, as in the IANA list")
+    locale: str = Field("ja", pattern="^(ja|en)$", description="Language of the shared cards")
+    public_url: str | None = Field(None, description="Where Slack reaches this process")
+    anchor_dir: Path | None = Field(None, description="Where hourly audit heads are written")
+    host: str = "127.0.0.1"
+    port: int = Field(8920, ge=1, le=65535)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("must be a zone of the IANA list, such as Asia/Tokyo") from error
+        return value
+
+    @field_validator("slack_api_url", "market_api_url", "public_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _bot_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith("xoxb-"):
+            raise ValueError("must be a bot token, which starts with xoxb-")
+        return value
+
+    @field_validator("slack_app_token")
+    @classmethod
+    def _app_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith("xapp-"):
+            raise ValueError("must be an app-level token, which starts with xapp-")
+        return value
+
+    @field_validator("database_url", "database_owner_url", "market_database_url")
+    @classmethod
+    def _postgres_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("postgresql://", "postgres://")
+        ):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SayableError: the first wrong one, by its name, in one sentence without its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        words = first["msg"].removeprefix("Value error, ")
+        raise SayableError(f"The setting {name} is wrong: it {_as_clause(words)}.") from error
+    except UnicodeDecodeError as error:
+        raise SayableError("The file .env is not UTF-8 text.") from error
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Raise a sentence that names every missing setting and what it is for."""
+    missing = [name for name in names if getattr(settings, name) is None]
+    if missing:
+        told = "; ".join(
+            f"{name.upper()} ({Settings.model_fields[name].description or 'see .env.example'})"
+            for name in missing
+        )
+        raise SayableError(f"Set {told}. See .env.example, or try `mimawari demo` first.")
+
+
+def _as_clause(words: str) -> str:
+    return (
+        words if words.startswith("must ") else f"is not accepted ({words[0].lower()}{words[1:]})"
+    )
