@@ -18,11 +18,12 @@ from urllib.parse import quote
 import asyncpg
 
 from bot.domain.errors import SayableError
-from bot.playground.postgres_programs import choose_account, find_programs
+from bot.playground.postgres_programs import Programs, choose_account, find_programs
 from bot.playground.postgres_server import (
     Membership,
     Place,
     exclusive,
+    give_to_owner,
     join,
     leave,
     make_cluster,
@@ -168,25 +169,43 @@ def _enter(
     folder: Path, programs_folder: Path | None, settings: Mapping[str, str]
 ) -> tuple[Membership, dict[str, str]]:
     folder = folder.absolute()
-    # The account follows from who owns the cluster, which is known once the version is.
     account = choose_account(folder)
     programs = find_programs(account, programs_folder)
     home = folder / str(programs.major)
-    account = choose_account(home / "cluster")
-    place = prepare_place(home, account)
-    with exclusive(home):
-        passwords = _passwords(place)
-        if not place.data.exists():
-            make_cluster(place, programs, passwords[SUPERUSER])
+    try:
+        place = prepare_place(home, account)
+        with exclusive(home):
+            passwords = _passwords(place)
+            if not place.data.exists():
+                make_cluster(place, programs, passwords[SUPERUSER])
+            return _join(place, programs, passwords, settings), passwords
+    except OSError as error:
+        raise SayableError(
+            f"The database cannot live in {home}: {error}. Free or mend that folder,"
+            " or set DATABASE_URL to a server of yours."
+        ) from error
+
+
+def _join(
+    place: Place, programs: Programs, passwords: Mapping[str, str], settings: Mapping[str, str]
+) -> Membership:
+    """Join until the server that we joined is there to stay: its last user may just have been killed."""
+    for _ in range(5):
         membership = join(place, programs, settings)
+        server = Server(socket_folder=membership.socket_folder, passwords=passwords)
+        stays = False
         try:
-            server = Server(socket_folder=membership.socket_folder, passwords=passwords)
+            asyncio.run(_set_up(server) if membership.started_here else _greet(server))
+            stays = membership.is_alive()
+        except (OSError, asyncpg.PostgresError):
             if membership.started_here:
-                asyncio.run(_set_up(server))
-        except BaseException:
-            leave(membership)
-            raise
-    return membership, passwords
+                raise
+        finally:
+            if not stays:
+                leave(membership)
+        if stays:
+            return membership
+    raise SayableError(f"The Postgres server in {place.home} does not stay up: see {place.log}.")
 
 
 def _exit(membership: Membership) -> None:
@@ -213,8 +232,14 @@ def _passwords(place: Place) -> dict[str, str]:
             json.dump(passwords, file)
             file.flush()
             os.fsync(descriptor)
+        give_to_owner(unfinished)
         unfinished.rename(path)
     return passwords
+
+
+async def _greet(server: Server) -> None:
+    async with server.superuser() as conn:
+        await conn.execute("SELECT 1")
 
 
 async def _set_up(server: Server) -> None:

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -57,34 +58,36 @@ class Programs:
     major: int
 
 
-def choose_account(cluster: Path) -> Account:
-    """Ourselves; for root the owner of the existing cluster, else an unprivileged account.
+def choose_account(folder: Path) -> Account:
+    """Ourselves; for root whoever owns the cluster or the project, else an unprivileged account.
+
+    So a user who once ran us through sudo can go on without it.
 
     Raises:
-        SayableError: root finds no account to run the server as.
+        SayableError: root finds no account to run the server as, or may not become it.
     """
     if os.geteuid() != 0:
         return Account(uid=os.geteuid(), gid=os.getegid())
-    try:
-        owner = cluster.stat()
-    except FileNotFoundError:
-        pass
-    else:
-        if owner.st_uid != 0:
-            return Account(uid=owner.st_uid, gid=owner.st_gid)
+    clusters = sorted(folder.glob("*/cluster"), reverse=True)
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    for path in (*clusters, nearest):
+        with suppress(FileNotFoundError, KeyError):
+            entry = pwd.getpwuid(path.stat().st_uid)
+            if entry.pw_uid != 0:
+                return _usable(Account(uid=entry.pw_uid, gid=entry.pw_gid))
     for name in ("postgres", "nobody"):
-        try:
+        with suppress(KeyError):
             entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+            return _usable(Account(uid=entry.pw_uid, gid=entry.pw_gid))
     raise SayableError(
         "Postgres refuses to run as root and there is no user `postgres` or `nobody` to run it as:"
         " run mimawari as an ordinary user, or set DATABASE_URL to a server of yours."
     )
 
 
-def find_programs(account: Account, folder: Path | None = None) -> Programs:
+def find_programs(
+    account: Account, folder: Path | None = None, shared: Path = SHARED_ROOT
+) -> Programs:
     """The programs in `folder`, else the wheel's, else this machine's, runnable by `account`.
 
     Raises:
@@ -95,7 +98,7 @@ def find_programs(account: Account, folder: Path | None = None) -> Programs:
             continue
         major = _major(candidate, account)
         if major is None:
-            candidate = _copy_within_reach(candidate)
+            candidate = _copy_within_reach(candidate, shared)
             major = _major(candidate, account)
         if major is None:
             raise SayableError(f"The programs in {candidate} do not run as user {account.uid}.")
@@ -116,32 +119,36 @@ def can_reach(folder: Path, account: Account) -> bool:
     if not account.run_as:
         return True
     enter = ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)]
-    try:
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            enter,
-            cwd="/",
-            env=CLEAN_ENVIRONMENT,
-            capture_output=True,
-            check=False,
-            **account.run_as,
-        )
-    except PermissionError as error:
-        raise _cannot_switch(account) from error
+    done = subprocess.run(  # noqa: S603 - a fixed command
+        enter, cwd="/", env=CLEAN_ENVIRONMENT, capture_output=True, check=False, **account.run_as
+    )
     return done.returncode == 0
 
 
-def shared_folder(*names: str) -> Path:
+def shared_folder(root: Path, name: str) -> Path:
     """A root-owned folder that other accounts can pass through but not list or change.
 
     Raises:
         SayableError: somebody else could change it.
     """
-    folder = SHARED_ROOT
-    for name in ("", *names):
-        folder = folder / name
-        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for folder in (root, root / name):
+        # The umask may have taken away what the mode gives.
+        with suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(0o711)
         _refuse_unless_only_root_writes(folder)
-    return folder
+    return root / name
+
+
+def _usable(account: Account) -> Account:
+    try:
+        can_reach(Path("/"), account)
+    except PermissionError as error:
+        raise SayableError(
+            f"Postgres refuses to run as root and this root may not become user {account.uid}:"
+            " run mimawari as an ordinary user, or set DATABASE_URL to a server of yours."
+        ) from error
+    return account
 
 
 def _candidates() -> Iterator[Path]:
@@ -182,7 +189,7 @@ def _major(folder: Path, account: Account) -> int | None:
     return int(match[1]) if told.returncode == 0 and match else None
 
 
-def _copy_within_reach(folder: Path) -> Path:
+def _copy_within_reach(folder: Path, shared_root: Path) -> Path:
     """Copy the wheel's programs, once per build of them, to where every account can run them."""
     install = folder.parent
     libraries = install.parent.with_name(install.parent.name + ".libs")
@@ -192,7 +199,7 @@ def _copy_within_reach(folder: Path) -> Path:
             " let other users read that folder, or set DATABASE_URL to a server of yours."
         )
     build = hashlib.sha256((folder / "postgres").read_bytes()).hexdigest()[:16]
-    shared = shared_folder("programs")
+    shared = shared_folder(shared_root, "programs")
     target = shared / build
     if not target.exists():
         copy = Path(tempfile.mkdtemp(prefix=f"{build}.", dir=shared))
@@ -218,10 +225,3 @@ def _refuse_unless_only_root_writes(path: Path) -> None:
         raise SayableError(
             f"{path} should be a folder that only root can write: look at who made it, and remove it."
         )
-
-
-def _cannot_switch(account: Account) -> SayableError:
-    return SayableError(
-        f"Postgres refuses to run as root and this root may not become user {account.uid}:"
-        " run mimawari as an ordinary user, or set DATABASE_URL to a server of yours."
-    )

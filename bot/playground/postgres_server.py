@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -20,6 +22,7 @@ from pathlib import Path
 from bot.domain.errors import SayableError
 from bot.playground.postgres_programs import (
     CLEAN_ENVIRONMENT,
+    SHARED_ROOT,
     Account,
     Programs,
     can_reach,
@@ -82,7 +85,7 @@ class Membership:
         return _has_reader(self.alive_pipe)
 
 
-def prepare_place(home: Path, account: Account) -> Place:
+def prepare_place(home: Path, account: Account, shared: Path = SHARED_ROOT) -> Place:
     """Make the folders, out of other users' reach.
 
     Root's server needs a cluster that its account can reach. Where the project is closed to it, such as below
@@ -96,7 +99,7 @@ def prepare_place(home: Path, account: Account) -> Place:
         cluster = home / "cluster"
         if not cluster.exists():
             cluster.unlink(missing_ok=True)  # a link whose target is gone
-            _make_cluster(cluster, account)
+            _make_cluster(cluster, account, shared)
         return Place(home=home, cluster=cluster.resolve(), account=account)
     except PermissionError as error:
         raise SayableError(
@@ -111,7 +114,7 @@ def join(place: Place, programs: Programs, settings: Mapping[str, str]) -> Membe
     Raises:
         SayableError: it does not start; the sentence ends with what Postgres said.
     """
-    users_lock = os.open(place.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    users_lock = _open_lock(place.home / "users.lock")
     try:
         fcntl.flock(users_lock, fcntl.LOCK_SH)
         alive_pipe = _open_running(place)
@@ -143,7 +146,7 @@ def leave(membership: Membership) -> None:
         last = False
     os.close(membership.alive_pipe)
     if last:
-        _wait_until(lambda: not (membership.place.data / "postmaster.pid").exists())
+        _wait_until(lambda: _running_pid(membership.place) is None)
     os.close(membership.users_lock)
 
 
@@ -154,7 +157,7 @@ def exclusive(home: Path) -> Iterator[None]:
     Raises:
         SayableError: another process holds on to it.
     """
-    lock = os.open(home / "starting.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = _open_lock(home / "starting.lock")
     try:
         if not _wait_until(lambda: _try_lock(lock)):
             raise SayableError(
@@ -210,6 +213,19 @@ def make_cluster(place: Place, programs: Programs, password: str) -> None:
     unfinished.rename(place.data)
 
 
+def give_to_owner(path: Path) -> None:
+    """Root leaves nothing of its own in a user's folder, which the user then could not use."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _open_lock(path: Path) -> int:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    give_to_owner(path)
+    return lock
+
+
 def _make_folders(home: Path, mode: int) -> None:
     for folder in (*reversed(home.parents), home):
         if not folder.exists():
@@ -217,15 +233,16 @@ def _make_folders(home: Path, mode: int) -> None:
             # Root's umask may close it to the server's account; an ordinary user's is their own choice.
             if os.geteuid() == 0:
                 folder.chmod(0o755)
+                give_to_owner(folder)
     if stat.S_IMODE(home.stat().st_mode) != mode:
         home.chmod(mode)
 
 
-def _make_cluster(cluster: Path, account: Account) -> None:
+def _make_cluster(cluster: Path, account: Account, shared: Path) -> None:
     folder = cluster
     if not can_reach(cluster.parent, account):
         name = hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]
-        folder = shared_folder("clusters") / name
+        folder = shared_folder(shared, "clusters") / name
         # Without its link it is what remains of a project folder that was removed.
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -239,8 +256,10 @@ def _open_running(place: Place) -> int | None:
     """The pipe of the running server, once it is ready; None where none runs."""
     try:
         pipe = os.open(place.home / "alive", os.O_WRONLY | os.O_NONBLOCK)
-    except (FileNotFoundError, OSError):
-        return None  # no pipe, or nobody who reads it
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENXIO}:  # no pipe, or nobody who reads it
+            return None
+        raise
     if _wait_until(lambda: _is_ready(place) or not _has_reader(pipe)) and _has_reader(pipe):
         return pipe
     os.close(pipe)
@@ -253,15 +272,12 @@ def _clear_leftovers(place: Place) -> None:
     Postgres asks only whether the process that its pid file names is alive, which after a restart of the
     machine may be a stranger.
     """
-    pid_file = place.data / "postmaster.pid"
-    if not pid_file.exists():
-        return
-    pid = int(_pid_file(place)[0])
-    if _is_our_server(pid, place):
+    pid = _running_pid(place)
+    if pid is not None:
         os.kill(pid, signal.SIGINT)
-        if not _wait_until(lambda: not _is_our_server(pid, place)):
+        if not _wait_until(lambda: _running_pid(place) is None):
             raise SayableError(f"The old Postgres server (process {pid}) does not stop: stop it.")
-    pid_file.unlink(missing_ok=True)
+    (place.data / "postmaster.pid").unlink(missing_ok=True)
     (place.cluster / f"{_SOCKET_NAME}.lock").unlink(missing_ok=True)
 
 
@@ -270,6 +286,7 @@ def _start(place: Place, programs: Programs, settings: Mapping[str, str]) -> int
     alive = place.home / "alive"
     alive.unlink(missing_ok=True)
     os.mkfifo(alive, 0o600)
+    give_to_owner(alive)
     reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
     pipe = os.open(alive, os.O_WRONLY)
     os.set_blocking(reader, True)
@@ -288,6 +305,7 @@ def _start(place: Place, programs: Programs, settings: Mapping[str, str]) -> int
         command += ["-c", f"{name}={value}"]
     try:
         log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        give_to_owner(place.log)
         try:
             subprocess.run(  # noqa: S603 - our own program
                 ["/bin/sh", "-c", _SUPERVISOR, "sh", temporary, *command],
@@ -320,8 +338,12 @@ def _wait_for_start(place: Place, pipe: int) -> None:
 
 
 def _choose_socket_folder(place: Place) -> tuple[Path, str]:
-    """Beside the data, or where that path is too long a fresh folder that goes with the server."""
-    if len(os.fsencode(place.cluster / _SOCKET_NAME)) <= LONGEST_SOCKET_PATH:
+    """Beside the data, or where that path is unfit for a socket a fresh folder that goes with the server."""
+    beside = place.cluster / _SOCKET_NAME
+    # A comma would separate two hosts for the clients.
+    if len(os.fsencode(beside)) <= LONGEST_SOCKET_PATH and re.fullmatch(
+        r"[\w/.@+ -]+", str(beside)
+    ):
         return place.cluster, ""
     # /tmp, as TMPDIR is a long path itself on macOS. The name cannot be guessed, the folder is ours alone.
     folder = Path(tempfile.mkdtemp(prefix="mimawari-", dir="/tmp"))
@@ -342,22 +364,26 @@ def _is_ready(place: Place) -> bool:
     return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
-def _is_our_server(pid: int, place: Place) -> bool:
-    """Whether that process is a Postgres on this very cluster, and not a stranger with its number."""
+def _running_pid(place: Place) -> int | None:
+    """The process that the pid file names, if it is a Postgres on this very cluster and no stranger."""
+    lines = _pid_file(place)
+    if not lines:
+        return None
+    pid = int(lines[0])
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
-        return False
+        return None
     if Path("/proc/self/cmdline").exists():
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
-            return False
-        return os.fsencode(place.data) in words
+            return None
+        return pid if os.fsencode(place.data) in words else None
     told = subprocess.run(  # noqa: S603 - a fixed command
         ["/bin/ps", "-p", str(pid), "-o", "args="], capture_output=True, check=False
     )
-    return os.fsencode(place.data) in told.stdout
+    return pid if os.fsencode(place.data) in told.stdout else None
 
 
 def _has_reader(pipe: int) -> bool:

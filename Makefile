@@ -1,0 +1,46 @@
+# What people type. Every target first makes .venv hold what requirements.lock names; the second time that is instant.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+INSTALLED := .venv/.installed
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run everything on this machine; make demo ARGS="--market DIR --speed 600"
+	@$(BIN)/mimawari demo $(ARGS)
+
+.PHONY: test
+test: $(INSTALLED) ## Run the tests; make test ARGS="tests/ledger -k chain"
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: lint test ## Run all that CI runs: lint, then the tests
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check format, style, layers, types and dependencies
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@if grep -q '^\[tool.importlinter\]' pyproject.toml; then $(BIN)/lint-imports; fi
+	@$(BIN)/mypy
+	@$(BIN)/deptry bot
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+.PHONY: install
+install: $(INSTALLED) ## Install into .venv, again after the lock has changed
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/install.sh
+	@PYTHON='$(PYTHON)' sh scripts/install.sh
+
+.PHONY: lock
+lock: ## Write requirements.lock anew from pyproject.toml; make lock ARGS=--upgrade
+	@command -v uv >/dev/null || { echo "The lock is written by uv: install it first." >&2; exit 1; }
+	@uv pip compile pyproject.toml --extra embedded --extra dev --universal --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock $(ARGS)
