@@ -12,7 +12,7 @@ from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.clock import Clock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person
-from bot.ledger import audit, people
+from bot.ledger import audit, cases, people
 from bot.ledger.bell import Bell
 from bot.ledger.cases import CaseHead
 
@@ -100,3 +100,17 @@ async def stale(conn: AsyncConnection, head: CaseHead) -> Refusal:
         found = await people.read_person(conn, by)
         by = found[0].display_name if found else by
     return Refusal(code=RefusalCode.STALE, by=by, at=head.updated_at, case_id=head.case_id)
+
+
+async def find_person(room: Room, user_id: str) -> Person | None:
+    """A person as last synced, whoever they are; for the language of an answer, never for rights."""
+    async with room.engine.connect() as conn:
+        found = await people.read_person(conn, user_id)
+    return found[0] if found else None
+
+
+async def repaint(room: Room, case_id: int) -> None:
+    """Draw the card anew, as after a click on one that is out of date."""
+    async with room.engine.begin() as conn:
+        await cases.touch_case(conn, case_id)
+    room.bell.ring(CARDS)

@@ -69,7 +69,7 @@ def parse_click(body: Mapping[str, Any]) -> Click:
     try:
         pressed = body["actions"][0]
         action_id, value = str(pressed["action_id"]), pressed.get("value")
-        if "selected_option" in pressed and pressed["selected_option"]:
+        if pressed.get("selected_option"):
             chosen, _, value = str(pressed["selected_option"]["value"]).partition("|")
             action_id = PREFIX + chosen
         return Click(
