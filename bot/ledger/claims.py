@@ -119,17 +119,6 @@ async def finish(
     return result.rowcount == 1
 
 
-async def release_all(conn: AsyncConnection, queue: Queue, owner: str) -> None:
-    """Give up whatever a stopping worker still holds, so that another need not wait for the lease."""
-    await conn.execute(
-        text(
-            f"""UPDATE {queue.table} SET lease_owner = NULL, lease_until = NULL
-                 WHERE lease_owner = :owner"""  # noqa: S608 - only our own constants are put in
-        ),
-        {"owner": owner},
-    )
-
-
 def backoff_s(attempts: int, *, base: float = 1.0, cap: float = 60.0) -> float:
     """Seconds to wait after the n-th failed attempt."""
     return min(cap, base * 2.0 ** min(max(attempts - 1, 0), 16))
