@@ -26,7 +26,7 @@ class StillClock:
         return NOW
 
 
-PEOPLE = (
+PEOPLE: tuple[tuple[str, str, set[Role]], ...] = (
     ("U0SATO", "佐藤", {Role.AGENT}),
     ("U0SUZUKI", "鈴木", {Role.AGENT}),
     ("U0TANAKA", "田中", {Role.APPROVER}),
