@@ -35,6 +35,8 @@ class RefusalCode(StrEnum):
     """A request waits for approval already."""
     BUSY = "busy"
     """Operations are under way."""
+    TRY_AGAIN = "try_again"
+    """Slack or we were too slow; nothing was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
