@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +40,8 @@ FAST = {
     "autovacuum": "off",
     "max_connections": "200",
 }
-# The first name of every folder of ours below the system's temporary one.
+# Not pytest's own temporary folder: root's is closed to the user that Postgres runs as, and TMPDIR may be.
+TEMPORARY = Path("/tmp") if os.geteuid() == 0 else Path(tempfile.gettempdir())
 PREFIX = "mimawari-tests-"
 
 T = TypeVar("T")
@@ -54,15 +57,15 @@ class LedgerDatabase:
 
 @pytest.fixture(scope="session")
 def database_folder(request: pytest.FixtureRequest) -> Path:
-    """Where the workers of this session meet; nobody can guess its name."""
+    """Where this session's workers meet; nobody can guess its name."""
     session = getattr(request.config, "workerinput", {}).get("testrunuid", uuid.uuid4().hex)
-    # Not pytest's own folder: as root that is closed to the user that Postgres runs as.
-    return Path(tempfile.gettempdir()) / f"{PREFIX}{session}"
+    return TEMPORARY / f"{PREFIX}{session}"
 
 
 @pytest.fixture(scope="session")
 def database_server(database_folder: Path) -> Iterator[Server]:
     """The session's server, shared by its workers; for tests that make databases of their own."""
+    _remove_abandoned()
     # The server is entered and left on a loop that lasts as long as the session.
     loop = asyncio.new_event_loop()
     holding = embedded_postgres(database_folder, settings=FAST)
@@ -132,6 +135,17 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return loop.run_until_complete(work)
     finally:
         loop.close()
+
+
+def _remove_abandoned() -> None:
+    """Remove what killed sessions of ours left behind: their server is gone, as nobody uses it."""
+    for folder in TEMPORARY.glob(f"{PREFIX}*"):
+        if folder.stat().st_uid != os.geteuid() or any(
+            folder.glob("*/cluster/data/postmaster.pid")
+        ):
+            continue
+        if time.time() - folder.stat().st_mtime > 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_template(
@@ -228,14 +242,14 @@ async def _emptying_script(conn: Any, schema: str) -> str:
         "SET lock_timeout = '2s'",
         # Silences the triggers that keep append-only tables and foreign keys.
         "SET session_replication_role = replica",
-        *(f"DELETE FROM {table}" for table in tables),  # noqa: S608 - names come from the catalogue
+        *(f"DELETE FROM {table}" for table in tables),
     ]
     for table in tables:
-        rows = await conn.fetchval(f"SELECT json_agg(t) FROM {table} t")  # noqa: S608 - see above
+        rows = await conn.fetchval(f"SELECT json_agg(t) FROM {table} t")
         if rows is not None:
             literal = rows.replace("'", "''")
             statements.append(
-                f"INSERT INTO {table} OVERRIDING SYSTEM VALUE"  # noqa: S608 - see above
+                f"INSERT INTO {table} OVERRIDING SYSTEM VALUE"
                 f" SELECT * FROM json_populate_recordset(NULL::{table}, '{literal}')"
             )
     statements += [
@@ -244,6 +258,6 @@ async def _emptying_script(conn: Any, schema: str) -> str:
             FOR made IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'
                 AND nspname NOT IN ('information_schema', 'public', '{schema}')
             LOOP EXECUTE format('DROP SCHEMA %I CASCADE', made); END LOOP;
-        END $$""",  # noqa: S608 - see above
+        END $$""",
     ]
     return ";\n".join(statements)
