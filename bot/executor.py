@@ -242,7 +242,7 @@ def resend_wait_s(
             first_sent_ago_s = operation.first_sent_ago_s or 0.0
             return 0.0 if first_sent_ago_s < window_s else None
         case OperationClass.LOOKUP:
-            if operation.sends >= 2:  # noqa: PLR2004 - sent, and sent once more
+            if operation.sends >= 2:
                 return None
             bound_s = max(capability.execution_bound_s, 3 * send_timeout_s)
             return max(0.0, bound_s - (operation.sent_ago_s or 0.0))

@@ -108,6 +108,8 @@ def is_well_formed(body: bytes, content_type: str) -> bool:
     """Whether a body is what Slack sends: UTF-8, a JSON object or a form, and not absurdly nested."""
     try:
         content = body.decode()
+        if not content:
+            return False
         if content_type == _JSON:
             documents = [content]
         elif content_type == _FORM:

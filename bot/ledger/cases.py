@@ -344,6 +344,18 @@ async def redraw_all_cards(conn: AsyncConnection) -> None:
     )
 
 
+async def forget_messages(conn: AsyncConnection) -> None:
+    """Have the cards of open cases posted anew, as after a workspace lost its messages."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.cards k
+                  SET message_ts = NULL, post_started_at = NULL, published_revision = 0,
+                      lease_owner = NULL, lease_until = NULL, due_at = clock_timestamp()
+                 FROM ledger.cases c WHERE c.case_id = k.case_id AND c.closed_at IS NULL"""
+        )
+    )
+
+
 async def assign_case(conn: AsyncConnection, case_id: int, assignee: str | None) -> None:
     await conn.execute(
         text("UPDATE ledger.cases SET assignee = :assignee WHERE case_id = :case_id"),

@@ -1,0 +1,425 @@
+"""The composition root: puts the parts together, starts them, and stops them without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.actions import registry
+from bot.cases.deciding import expire_requests
+from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
+from bot.cases.room import CARDS, TOPICS, Room
+from bot.detections.detection import BUILT_IN, Loaded
+from bot.detections.loading import load_detections
+from bot.domain.clock import Clock, WallClock
+from bot.domain.errors import SayableError
+from bot.executor import Executor
+from bot.handlers.desk import Desk
+from bot.handlers.errands import Errands
+from bot.handlers.front_door import FrontDoor
+from bot.handlers.listeners import make_app
+from bot.jobs.detect import detect
+from bot.jobs.sync_capabilities import sync_capabilities
+from bot.jobs.sync_people import sync_people
+from bot.jobs.ticker import Schedule, Ticker, Tick
+from bot.jobs.watch_members import watch_members
+from bot.ledger import cases, people
+from bot.ledger.bell import Bell
+from bot.ledger.engine import create_engine
+from bot.ledger.migrate import current_revision, head_revision
+from bot.market.api import MarketApi
+from bot.market.reader import MarketReader
+from bot.publisher import CHANNEL_LOCALE, Limits, Publisher
+from bot.settings import Settings, require
+
+logger = logging.getLogger(__name__)
+
+HOME_TEAM = "home_team"
+HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who we are in Slack, as auth.test told."""
+
+    team_id: str
+    user_id: str
+    bot_id: str
+
+
+class Bot:
+    """A running Mimawari: everything that `mimawari run` starts, in one object."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        room: Room,
+        client: AsyncWebClient,
+        session: aiohttp.ClientSession,
+        identity: Identity,
+        loaded: Loaded,
+        limits: Limits | None,
+    ) -> None:
+        self._settings = settings
+        self.room = room
+        self._client = client
+        api_token = settings.market_api_token
+        self._api = MarketApi(
+            session,
+            settings.market_api_url or "",
+            api_token.get_secret_value() if api_token else "",
+        )
+        self._reader = MarketReader(_secret(settings.market_database_url), settings.market_schema)
+        self._errands = Errands()
+        desk = Desk(
+            room=room,
+            api=self._api,
+            reader=self._reader,
+            client=client,
+            session=session,
+            errands=self._errands,
+            tz=settings.zone,
+            default_locale=settings.locale,
+            resync=partial(sync_people, room, client),
+        )
+        self.bolt = make_app(
+            client,
+            authorized=AuthorizeResult(
+                enterprise_id=None,
+                team_id=identity.team_id,
+                bot_token=_secret(settings.slack_bot_token),
+                bot_id=identity.bot_id,
+                bot_user_id=identity.user_id,
+            ),
+            desk=desk,
+            signing_secret=_secret(settings.slack_signing_secret) or "unused-in-socket-mode",
+        )
+        self._executor = Executor(room, self._api)
+        self._publisher = Publisher(
+            room,
+            client,
+            default_locale=settings.locale,
+            zone=settings.zone,
+            limits=limits,
+        )
+        self._ticker = Ticker(room, self._schedules(loaded))
+        self._ready = False
+
+    def _schedules(self, loaded: Loaded) -> dict[str, Schedule]:
+        async def people_job(_: Tick) -> None:
+            await sync_people(self.room, self._client)
+
+        async def capabilities_job(_: Tick) -> None:
+            await sync_capabilities(self.room, self._api)
+
+        async def watch_job(_: Tick) -> None:
+            await watch_members(self.room, self._reader)
+
+        async def expiry_job(_: Tick) -> None:
+            await expire_requests(self.room)
+
+        schedules = {
+            "job:sync_people": Schedule(every_s=45, job=people_job),
+            "job:sync_capabilities": Schedule(every_s=60, job=capabilities_job),
+            "job:watch_members": Schedule(every_s=15, job=watch_job),
+            "job:expire_requests": Schedule(every_s=15, job=expiry_job),
+        }
+        for detection in loaded.detections:
+            schedules[f"detection:{detection.name}"] = Schedule(
+                every_s=detection.every.total_seconds(),
+                job=partial(detect, self.room, self._reader, detection),
+            )
+        return schedules
+
+    async def prepare(self) -> None:
+        """Learn what must be known before the first click: roles and what the marketplace offers.
+
+        Neither need answer for us to start: until they do, no money moves.
+        """
+        await self._reader.check()
+        await asyncio.gather(
+            sync_people(self.room, self._client), sync_capabilities(self.room, self._api)
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish what is under way."""
+        bell = asyncio.create_task(self.room.bell.run())
+        self._ready = True
+        try:
+            async with self._intake():
+                await asyncio.gather(
+                    self._executor.run(stop), self._publisher.run(stop), self._ticker.run(stop)
+                )
+        finally:
+            self._ready = False
+            await self._errands.drain()
+            bell.cancel()
+            await asyncio.gather(bell, return_exceptions=True)
+            await self._reader.close()
+
+    async def set_channel_locale(self, locale: str) -> None:
+        """Choose the language of the cards that everybody sees, and draw them anew."""
+        async with self.room.engine.begin() as conn:
+            await people.store_preference(conn, CHANNEL_LOCALE, locale)
+            await cases.redraw_all_cards(conn)
+        self.room.bell.ring(CARDS)
+
+    @asynccontextmanager
+    async def _intake(self) -> AsyncIterator[None]:
+        """Let Slack in: over a socket where there is an app token, else over HTTP."""
+        app = web.Application(client_max_size=2 * 1024 * 1024)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        socket: AsyncSocketModeHandler | None = None
+        if self._settings.slack_app_token is None:
+            secrets = [
+                secret.get_secret_value()
+                for secret in (
+                    self._settings.slack_signing_secret,
+                    self._settings.slack_signing_secret_previous,
+                )
+                if secret is not None
+            ]
+            app.router.add_post("/slack/events", FrontDoor(self.bolt, secrets).handle)
+        else:
+            socket = _socket_handler(self.bolt, self._settings, self._client)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+        await runner.setup()
+        site = web.TCPSite(runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise SayableError(
+                f"Port {self._settings.port} on {self._settings.host} is not free: set PORT to another one."
+            ) from error
+        try:
+            if socket is not None:
+                await socket.connect_async()
+            yield
+        finally:
+            if socket is not None:
+                await socket.close_async()
+            await runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        """Alive; asks nobody."""
+        return web.json_response({"ok": True})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        """Able to take a decision now; says what is missing otherwise."""
+        problems = await problems_of(self.room.engine)
+        if not self._ready:
+            problems.append("stopping")
+        if self._publisher.stuck:
+            problems.append(f"slack: {self._publisher.stuck}")
+        return web.json_response(
+            {"ok": not problems, "problems": problems}, status=503 if problems else 200
+        )
+
+
+async def problems_of(engine: AsyncEngine) -> list[str]:
+    """What keeps the ledger from taking decisions, in a word or two each."""
+    try:
+        async with asyncio.timeout(4), engine.connect() as conn:
+            if await current_revision(conn) != head_revision():
+                return ["ledger: migrate"]
+            age_s = await conn.scalar(
+                text(
+                    "SELECT extract(epoch FROM clock_timestamp() - max(synced_at))::float FROM ledger.people"
+                )
+            )
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return ["ledger: unreachable"]
+    return ["roles: too old"] if age_s is None or age_s > ROLES_MAX_AGE_S else []
+
+
+@asynccontextmanager
+async def running_parts(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    as_owner: bool = False,
+) -> AsyncIterator[Bot]:
+    """Everything built and checked, ready for `Bot.run`.
+
+    Raises:
+        SayableError: a setting is missing or wrong, the ledger is not migrated, Slack refuses the token.
+    """
+    require(
+        settings,
+        "slack_bot_token",
+        "alert_channel",
+        "database_url",
+        "market_database_url",
+        "market_api_url",
+        "market_api_token",
+    )
+    if settings.slack_app_token is None:
+        require(settings, "slack_signing_secret")
+    policy = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
+    loaded = load_detections(detection_folders(settings))
+    for problem in loaded.problems:
+        logger.error("a detection was left out: %s", problem)
+    engine = create_engine(
+        _secret(settings.database_url), pool_size=10, max_overflow=10, pool_pre_ping=True
+    )
+    try:
+        await check_ledger(engine, as_owner=as_owner)
+        async with aiohttp.ClientSession(timeout=HTTP_TIMEOUT) as session:
+            client = AsyncWebClient(
+                token=_secret(settings.slack_bot_token),
+                base_url=_with_slash(settings.slack_api_url),
+                session=session,
+                # The SDK's own retry would post twice after a dropped connection.
+                retry_handlers=[],
+            )
+            identity = await identify(engine, client)
+            room = Room(
+                engine=engine,
+                clock=clock or WallClock(),
+                policy=policy,
+                bell=Bell(_secret(settings.database_url), TOPICS),
+                channel=settings.alert_channel or "",
+                home_team=identity.team_id,
+            )
+            bot = Bot(
+                settings,
+                room=room,
+                client=client,
+                session=session,
+                identity=identity,
+                loaded=loaded,
+                limits=limits,
+            )
+            await bot.prepare()
+            yield bot
+    finally:
+        await engine.dispose()
+
+
+async def run(settings: Settings) -> None:
+    """`mimawari run`: until SIGTERM or Ctrl-C."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with running_parts(settings) as bot:
+        await bot.run(stop)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM and Ctrl-C end what is under way in good order."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+
+
+async def check_ledger(engine: AsyncEngine, *, as_owner: bool) -> None:
+    """Refuse a ledger that is not there, not migrated, or opened with more rights than we should have."""
+    try:
+        async with engine.connect() as conn:
+            revision = await current_revision(conn)
+            may_rewrite = revision is not None and await conn.scalar(
+                text("SELECT has_table_privilege('ledger.audit_entries', 'UPDATE')")
+            )
+    except (SQLAlchemyError, OSError) as error:
+        raise SayableError(
+            f"The ledger of DATABASE_URL cannot be reached ({type(error).__name__}): is Postgres running, "
+            "and are user and password right?"
+        ) from error
+    if revision != head_revision():
+        raise SayableError(
+            f"The ledger is at revision {revision or 'none'}, this version needs {head_revision()}: "
+            "run `mimawari migrate` first."
+        )
+    if may_rewrite and not as_owner:
+        raise SayableError(
+            "DATABASE_URL names a role that could rewrite the audit log: use the application role, and the "
+            "owner only in DATABASE_OWNER_URL."
+        )
+
+
+async def identify(engine: AsyncEngine, client: AsyncWebClient) -> Identity:
+    """Ask Slack who we are; while it is away, take what it said last time."""
+    try:
+        answer = await client.auth_test()
+    except SlackApiError as error:
+        code = error.response.get("error")
+        if error.response.status_code >= 500 or code == "ratelimited":
+            return await _remembered(engine, str(code))
+        raise SayableError(
+            f"Slack refuses SLACK_BOT_TOKEN ({code}): install the app again and copy its bot token."
+        ) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return await _remembered(engine, type(error).__name__)
+    identity = Identity(
+        team_id=answer["team_id"], user_id=answer["user_id"], bot_id=answer.get("bot_id") or ""
+    )
+    async with engine.begin() as conn:
+        await people.store_preference(
+            conn, HOME_TEAM, f"{identity.team_id} {identity.user_id} {identity.bot_id}"
+        )
+    return identity
+
+
+async def _remembered(engine: AsyncEngine, reason: str) -> Identity:
+    async with engine.connect() as conn:
+        known = await people.read_preference(conn, HOME_TEAM)
+    if known is None:
+        raise SayableError(
+            f"Slack does not answer ({reason}), and it must at the first start: check SLACK_API_URL and the network."
+        )
+    team_id, user_id, bot_id = (known.split(" ") + ["", ""])[:3]
+    return Identity(team_id=team_id, user_id=user_id, bot_id=bot_id)
+
+
+def detection_folders(settings: Settings) -> Sequence[Path]:
+    """The built-in detections, and the operators' own where there are some.
+
+    Raises:
+        SayableError: DETECTIONS_DIR is no folder.
+    """
+    if settings.detections_dir is None:
+        return [BUILT_IN]
+    if not settings.detections_dir.is_dir():
+        raise SayableError(
+            f"DETECTIONS_DIR names {settings.detections_dir}, which is no folder: make it, or unset the setting."
+        )
+    return [BUILT_IN, settings.detections_dir]
+
+
+def _socket_handler(
+    app: AsyncApp, settings: Settings, client: AsyncWebClient
+) -> AsyncSocketModeHandler:
+    token = _secret(settings.slack_app_token)
+    return AsyncSocketModeHandler(
+        app, token, web_client=AsyncWebClient(token=token, base_url=client.base_url)
+    )
+
+
+def _secret(value: object) -> str:
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else ""
+
+
+def _with_slash(url: str) -> str:
+    return url if url.endswith("/") else url + "/"

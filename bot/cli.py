@@ -1,0 +1,350 @@
+"""The command line: `mimawari` with its subcommands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from bot import app
+from bot.detections.loading import load_detections
+from bot.domain.errors import SayableError
+from bot.ledger import audit
+from bot.ledger.engine import create_engine
+from bot.ledger.migrate import migrate as migrate_ledger
+from bot.settings import DATA_DIR, Settings, read_settings
+
+T = TypeVar("T")
+
+POSTGRES_DIR = DATA_DIR / "postgres"
+MANIFEST = Path(__file__).parent.parent / "app_manifest.yml"
+WRONG = 1
+"""Exit code of a check that found something wrong; 2 is wrong usage or settings."""
+
+
+class _Sayable(click.ClickException):
+    exit_code = 2
+
+
+def main() -> None:
+    """Run the command line; a sayable error is one sentence on stderr and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SayableError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Start here:
+  mimawari demo             everything on this machine, nothing to set up
+  mimawari doctor           what is missing for a real Slack and a real marketplace
+  mimawari rules list       what is detected
+Settings come from the environment or .env: see .env.example.""",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.version_option(package_name="mimawari")
+def cli(*, verbose: bool) -> None:
+    """Mimawari (見回り) watches a marketplace for fraud and spam, and carries out in Slack what people decide."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # These log whole requests, tokens included, below WARNING.
+    for name in ("slack_bolt", "slack_sdk", "bot.bolt", "aiohttp", "asyncio", "apscheduler"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("alembic", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+# ---- run, demo, migrate
+
+
+@cli.command()
+def run() -> None:
+    """Run the bot against the Slack and the marketplace of the settings.
+
+    Without DATABASE_URL the ledger lives in an embedded Postgres below .data/, good for a trial.
+    """
+    _await(_run())
+
+
+async def _run() -> None:
+    async with _with_ledger(read_settings()) as settings:
+        await app.run(settings)
+
+
+@cli.command()
+@click.option(
+    "--market",
+    "market_dir",
+    type=click.Path(path_type=Path),
+    help="Play this market directory in its own time order instead of the built-in shoppers.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0.01),
+    help="How many market seconds pass in one second of yours.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Another seed, other shoppers."
+)
+@click.option("--fresh", is_flag=True, help="Forget the demo's past and start over.")
+def demo(*, market_dir: Path | None, speed: float | None, seed: int, fresh: bool) -> None:
+    """Run everything on this machine: Postgres, a marketplace with fraud in it, a Slack-like page, the bot.
+
+    Open the page that it prints and press a button. With SLACK_BOT_TOKEN set, the cards go to your real
+    Slack instead. Ctrl-C stops it; what happened stays for the next time.
+    """
+    from bot.playground.demo import DemoOptions, run_demo
+
+    options = DemoOptions(market_dir=market_dir, speed=speed, seed=seed, fresh=fresh)
+    _await(run_demo(read_settings(), options, data_dir=DATA_DIR))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the ledger's tables up to date, as DATABASE_OWNER_URL, and grant DATABASE_URL's role its rights."""
+    settings = read_settings()
+    if settings.database_url is None:
+        _await(_migrate_embedded(settings))
+    elif settings.database_owner_url is None:
+        raise SayableError(
+            "Set DATABASE_OWNER_URL to the ledger's owner: the application role must not own its tables."
+        )
+    else:
+        _migrate(settings)
+    click.echo("The ledger is up to date.")
+
+
+async def _migrate_embedded(settings: Settings) -> None:
+    async with _with_ledger(settings):
+        pass
+
+
+def _migrate(settings: Settings) -> None:
+    app_url, owner_url = settings.database_url, settings.database_owner_url
+    if app_url is None or owner_url is None:
+        raise SayableError("Set DATABASE_URL and DATABASE_OWNER_URL.")
+    role = urlsplit(app_url.get_secret_value()).username
+    if not role:
+        raise SayableError(
+            "DATABASE_URL must name its user: postgresql://user:password@host/database."
+        )
+    try:
+        migrate_ledger(owner_url.get_secret_value(), role)
+    except (SQLAlchemyError, OSError) as error:
+        raise SayableError(
+            f"The ledger could not be migrated ({type(error).__name__}): {_first_line(error)}"
+        ) from error
+
+
+# ---- db, market
+
+
+@cli.group()
+def db() -> None:
+    """The embedded Postgres."""
+
+
+@db.command("start")
+@click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
+def db_start(*, as_json: bool) -> None:
+    """Keep the embedded Postgres running until Ctrl-C, for several processes; prints their settings."""
+    from bot.playground.postgres import serve_database
+
+    _await(serve_database(POSTGRES_DIR, as_json=as_json, write=click.echo))
+
+
+@cli.group()
+def market() -> None:
+    """The demo marketplace's data."""
+
+
+@market.command("load")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--dsn",
+    help="Owner's address of an empty database; without it, the embedded demo marketplace.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+def market_load(directory: Path, *, dsn: str | None, as_json: bool) -> None:
+    """Load a market directory (one CSV or .csv.gz a relation) into the demo marketplace, all or nothing."""
+    _await(_market_load(directory, dsn, as_json=as_json))
+
+
+async def _market_load(directory: Path, dsn: str | None, *, as_json: bool) -> None:
+    from bot.playground.demo import embedded_market
+    from bot.playground.market.load import load_directory
+
+    with click.progressbar(length=1, label="Loading", file=sys.stderr, width=40) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        if dsn is not None:
+            report = await load_directory(directory, dsn, progress=progress)
+        else:
+            async with embedded_market(POSTGRES_DIR) as market_dsn:
+                report = await load_directory(directory, market_dsn, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"rows": dict(report.rows)}))
+    else:
+        for relation, rows in report.rows.items():
+            click.echo(f"{relation:20} {rows:>9,}")
+
+
+# ---- audit
+
+
+@cli.group("audit")
+def audit_group() -> None:
+    """The audit log: verify it, export it."""
+
+
+@audit_group.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def audit_verify(*, as_json: bool) -> None:
+    """Check the whole chain: OK, or the first entry that does not fit (exit code 1)."""
+    found = _await(_verify())
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "ok": found.ok,
+                    "entries": found.entries,
+                    "head": found.head,
+                    "bad_seq": found.bad_seq,
+                    "problem": found.problem,
+                }
+            )
+        )
+    elif found.ok:
+        click.echo(f"OK: {found.entries} entries, head {found.head}")
+    else:
+        click.echo(f"BROKEN at entry {found.bad_seq}: {found.problem}", err=True)
+    if not found.ok:
+        raise click.exceptions.Exit(WRONG)
+
+
+async def _verify() -> audit.Verification:
+    async with _ledger_connection() as conn:
+        return await audit.verify(conn)
+
+
+@audit_group.command("export")
+@click.option(
+    "--output", type=click.File("w", encoding="utf-8"), default="-", help="A file; - is stdout."
+)
+def audit_export(*, output: Any) -> None:
+    """Write every entry as one JSON line, with the text that was hashed, so that others can check it."""
+    _await(_export(output))
+
+
+async def _export(output: Any) -> None:
+    async with _ledger_connection() as conn:
+        async for entry in audit.stream(conn):
+            line = {
+                "seq": entry.seq,
+                "canonical": entry.canonical,
+                "previous_hash": entry.previous_hash,
+                "hash": entry.hash,
+            }
+            output.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+# ---- manifest
+
+
+@cli.command()
+@click.option(
+    "--url", required=True, help="Where Slack reaches this bot, such as https://bot.example.com."
+)
+def manifest(*, url: str) -> None:
+    """Print the Slack app's manifest with your address in it: paste it at api.slack.com/apps."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.netloc:
+        raise SayableError("--url must start with https://: Slack sends to nothing else.")
+    address = f"https://{parts.netloc}{parts.path.rstrip('/')}/slack/events"
+    try:
+        content = MANIFEST.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SayableError(
+            f"{MANIFEST} is not there: run this from a clone of the repository."
+        ) from error
+    click.echo(content.replace("https://example.invalid/slack/events", address), nl=False)
+
+
+# ---- What the commands share
+
+
+def _await(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def _with_ledger(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings whose ledger exists: the one named, or the embedded one, migrated."""
+    if settings.database_url is not None:
+        yield settings
+        return
+    from bot.playground.postgres import (
+        LEDGER_APP,
+        LEDGER_DATABASE,
+        LEDGER_OWNER,
+        embedded_postgres,
+    )
+
+    async with embedded_postgres(POSTGRES_DIR) as server:
+        owner = server.dsn(LEDGER_DATABASE, LEDGER_OWNER)
+        await asyncio.to_thread(migrate_ledger, owner, LEDGER_APP)
+        yield settings.model_copy(
+            update={
+                "database_url": SecretStr(server.dsn(LEDGER_DATABASE, LEDGER_APP)),
+                "database_owner_url": SecretStr(owner),
+            }
+        )
+
+
+@asynccontextmanager
+async def _ledger_connection() -> AsyncIterator[Any]:
+    async with _with_ledger(read_settings()) as settings:
+        url = settings.database_url
+        engine = create_engine(url.get_secret_value() if url else "", poolclass=NullPool)
+        try:
+            async with engine.connect() as conn:
+                yield conn
+        except (SQLAlchemyError, OSError) as error:
+            raise SayableError(
+                f"The ledger cannot be read ({type(error).__name__}): {_first_line(error)} "
+                "Is it migrated (`mimawari migrate`)?"
+            ) from error
+        finally:
+            await engine.dispose()
+
+
+def _first_line(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

@@ -1,0 +1,135 @@
+"""What happens when somebody presses a button of a card."""
+
+from __future__ import annotations
+
+import logging
+
+import aiohttp
+from slack_bolt.async_app import AsyncAck
+from slack_sdk.errors import SlackApiError
+
+from bot.actions import registry
+from bot.cards import modals
+from bot.cases.deciding import Choice, decide, may_open_modal, stop_rest
+from bot.cases.opening import claim_case
+from bot.cases.planning import prepare, read_case
+from bot.cases.recording import settle_stopped
+from bot.cases.room import Press
+from bot.cases.targets import targets_of
+from bot.domain.cases import CaseView
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.handlers.desk import Desk, slack_code
+from bot.handlers.payloads import Click
+
+logger = logging.getLogger(__name__)
+
+RETRY = "retry"
+OPEN_ADMIN = "open_admin"
+
+
+async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
+    """Decide, or open a modal, then acknowledge; every press gets exactly one answer."""
+    if click.press is None or click.name == OPEN_ADMIN:
+        await ack()
+        return
+    name = click.name
+    if name == RETRY:
+        name = await _last_action(desk, click.press)
+    if name == "claim":
+        refusal = await claim_case(desk.room, user_id=click.user_id, case_id=click.press.case_id)
+    elif name == "stop_rest":
+        refusal = await _stop(desk, click.press)
+    elif name in registry() and not registry()[name].dangerous:
+        refusal = await _decide_at_once(desk, click.press, name)
+    elif name in registry() or name in {"approve", "reject", "dismiss", "details"}:
+        refusal = await _open_modal(desk, click, name)
+    else:
+        # A button of a version of ours that is gone.
+        refusal = Refusal(code=RefusalCode.CASE_CLOSED, case_id=click.press.case_id)
+    await ack()
+    if refusal is not None:
+        await desk.refuse(
+            refusal,
+            user_id=click.user_id,
+            channel=click.channel,
+            response_url=click.response_url,
+        )
+
+
+async def _decide_at_once(desk: Desk, press: Press, name: str) -> Refusal | None:
+    view = await read_case(desk.room, press.case_id)
+    if view is None:
+        return Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
+    choice = Choice(action=name, targets=targets_of(registry()[name], view), plans=(), reason="")
+    answer = await decide(desk.room, press, choice)
+    return answer if isinstance(answer, Refusal) else None
+
+
+async def _stop(desk: Desk, press: Press) -> Refusal | None:
+    answer = await stop_rest(desk.room, press)
+    if isinstance(answer, Refusal):
+        return answer
+    await settle_stopped(desk.room, press.case_id)
+    return None
+
+
+async def _last_action(desk: Desk, press: Press) -> str:
+    view = await read_case(desk.room, press.case_id)
+    decision = view.decision if view else None
+    return decision.action if decision else RETRY
+
+
+async def _open_modal(desk: Desk, click: Click, name: str) -> Refusal | None:
+    press = click.press
+    if press is None:
+        return None
+    allowed = await may_open_modal(desk.room, press, name)
+    if isinstance(allowed, Refusal):
+        return allowed
+    return await show_modal(desk, press, name, view=allowed, trigger_id=click.trigger_id)
+
+
+async def show_modal(
+    desk: Desk, press: Press, name: str, *, view: CaseView, trigger_id: str
+) -> Refusal | None:
+    """Open a modal at once, since a trigger lives three seconds, and fill it in as an errand."""
+    messages = await desk.messages_of(press.user_id)
+    try:
+        opened = await desk.client.views_open(
+            trigger_id=trigger_id, view=modals.loading_modal(name, messages=messages)
+        )
+    except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning("a modal could not be opened: %s", slack_code(error))
+        return Refusal(code=RefusalCode.TRY_AGAIN)
+    desk.errands.start(_fill_in(desk, press, name, view, str(opened["view"]["id"])))
+    return None
+
+
+async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id: str) -> None:
+    messages = await desk.messages_of(press.user_id)
+    now = desk.room.clock.now()
+    match name:
+        case "approve" | "reject" if view.decision is not None:
+            draw = modals.approve_modal if name == "approve" else modals.reject_modal
+            filled = draw(view, view.decision, messages=messages, tz=desk.tz)
+        case "dismiss":
+            filled = modals.dismiss_modal(view, messages=messages)
+        case "details":
+            filled = modals.details_modal(view, now=now, messages=messages, tz=desk.tz)
+        case _:
+            prepared = await prepare(desk.room, desk.api, press, name)
+            if isinstance(prepared, Refusal):
+                filled = modals.message_modal(
+                    await desk.sentence(press.user_id, prepared), messages=messages
+                )
+            else:
+                filled = modals.action_modal(
+                    registry()[name],
+                    prepared.view,
+                    prepared.plans,
+                    plan_set_id=prepared.plan_set_id,
+                    second_person=prepared.second_person,
+                    messages=messages,
+                    tz=desk.tz,
+                )
+    await desk.update_view(view_id, filled)

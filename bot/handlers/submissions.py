@@ -1,0 +1,97 @@
+"""What happens when somebody sends a modal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck
+
+from bot.actions import registry
+from bot.cards import modals
+from bot.cases.deciding import Choice, Decided, approve, decide, dismiss, reject
+from bot.cases.planning import prepare, shown_plans, still_as_shown
+from bot.cases.targets import chosen
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.handlers.desk import Desk
+from bot.handlers.payloads import Submission
+
+
+async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> None:
+    """Decide and commit, then acknowledge: by closing the modal, or by what it shows instead."""
+    press = submission.press
+    reason = submission.reason or ""
+    answer: Decided | Refusal
+    match submission.name:
+        case "approve":
+            answer = await approve(desk.room, press, submission.decision_id or "")
+        case "reject":
+            answer = await reject(
+                desk.room,
+                press,
+                submission.decision_id or "",
+                reason=reason,
+                note=submission.note,
+            )
+        case "dismiss":
+            answer = await dismiss(desk.room, press, reason=reason, note=submission.note)
+        case name if name in registry():
+            answer = await _decide(desk, submission)
+        case _:
+            await ack()
+            return
+    if isinstance(answer, Decided):
+        await ack()
+        return
+    if answer.code is RefusalCode.PLAN_CHANGED and submission.name in registry():
+        shown = await _show_new_plan(desk, submission)
+    else:
+        shown = await _message(desk, submission, answer)
+    await ack(response_action="update", view=shown)
+
+
+async def _decide(desk: Desk, submission: Submission) -> Decided | Refusal:
+    plans = await shown_plans(desk.room, submission.press, submission.plan_set_id or "")
+    if isinstance(plans, Refusal):
+        return plans
+    action = registry()[submission.name]
+    # Unticked by default where the marketplace refuses; what it would refuse is never sent.
+    targets = chosen(
+        action,
+        [(plan.verb, plan.subject) for plan in plans if plan.allowed],
+        subjects=submission.ticked,
+        options=submission.options,
+    )
+    choice = Choice(
+        action=action.name,
+        targets=targets,
+        plans=plans,
+        reason=submission.reason or "",
+        note=submission.note,
+    )
+    if not await still_as_shown(desk.api, choice):
+        return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=submission.press.case_id)
+    return await decide(desk.room, submission.press, choice)
+
+
+async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
+    """The same modal over the plan of this moment; nothing was done under the old one."""
+    prepared = await prepare(desk.room, desk.api, submission.press, submission.name)
+    if isinstance(prepared, Refusal):
+        return await _message(desk, submission, prepared)
+    return modals.action_modal(
+        registry()[submission.name],
+        prepared.view,
+        prepared.plans,
+        plan_set_id=prepared.plan_set_id,
+        second_person=prepared.second_person,
+        messages=await desk.messages_of(submission.user_id),
+        tz=desk.tz,
+        changed=True,
+    )
+
+
+async def _message(desk: Desk, submission: Submission, refusal: Refusal) -> dict[str, Any]:
+    return modals.message_modal(
+        await desk.sentence(submission.user_id, refusal),
+        messages=await desk.messages_of(submission.user_id),
+    )

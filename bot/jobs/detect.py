@@ -1,0 +1,41 @@
+"""Run one detection when its tick is due and hand its findings to the case room."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from bot.cases.opening import open_findings, subjects_of
+from bot.cases.room import Room
+from bot.detections.detection import Detection
+from bot.detections.engine import run
+from bot.jobs.ticker import Tick
+from bot.market.reader import MarketReader
+
+logger = logging.getLogger(__name__)
+
+
+async def detect(room: Room, reader: MarketReader, detection: Detection, tick: Tick) -> datetime:
+    """One tick: find, look up what the findings name, open cases. Returns the market's time of the tick,
+    which the next one looks back to.
+    """
+    now = room.clock.now()
+    # A first run has no past of its own: it looks at the whole window.
+    findings = await run(
+        detection, reader, now=now, changed_since=tick.watermark or now - detection.window
+    )
+    if not findings:
+        return now
+    subjects = dict.fromkeys(subject for finding in findings for subject in subjects_of(finding))
+    facts = await reader.facts(list(subjects))
+    opened = await open_findings(room, findings, facts)
+    if opened.new:
+        logger.info(
+            "%s: %d new findings, %d cases opened, %d joined, %d known already",
+            detection.name,
+            opened.new,
+            opened.opened,
+            opened.joined,
+            opened.suppressed,
+        )
+    return now

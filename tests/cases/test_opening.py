@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from bot.cases.deciding import decide, dismiss
+from bot.cases.opening import Opened, claim_case, open_by_hand, open_findings
+from bot.cases.room import Room
+from bot.domain.cases import CaseState
+from bot.domain.findings import Finding, Mode, Severity
+from bot.domain.refusals import Refusal, RefusalCode
+from tests.cases.stage import (
+    a_finding,
+    an_account,
+    an_open_case,
+    an_order,
+    cancel_choice,
+    press_of,
+    reread,
+    some_facts,
+    the_case_of,
+)
+
+
+async def open_(room: Room, *findings: Finding) -> Opened:
+    facts = {}
+    for finding in findings:
+        facts.update(some_facts(finding, room.clock.now()))
+    return await open_findings(room, findings, facts)
+
+
+async def test_a_finding_opens_a_case_with_its_members_and_a_stale_card(room: Room) -> None:
+    view = await an_open_case(room)
+    assert view.state is CaseState.OPEN
+    assert {member.subject for member in view.members if member.is_subject} == {an_order("O-1")}
+    assert an_account("buyer-of-O-1") in {member.subject for member in view.members}
+    assert view.money_at_risk == ((12400, "JPY"),)
+    async with room.engine.connect() as conn:
+        stale = await conn.scalar(text("SELECT stale FROM ledger.cards"))
+    assert stale is True
+
+
+async def test_the_same_finding_never_alerts_twice(room: Room) -> None:
+    finding = a_finding("O-1", at=room.clock.now())
+    assert (await open_(room, finding)).opened == 1
+    assert await open_(room, finding) == Opened()
+    results = await asyncio.gather(*(open_(room, finding) for _ in range(5)))
+    assert all(result == Opened() for result in results)
+
+
+async def test_findings_that_arrive_at_once_open_one_case(room: Room) -> None:
+    finding = a_finding("O-1", at=room.clock.now())
+    await asyncio.gather(*(open_(room, finding) for _ in range(6)))
+    async with room.engine.connect() as conn:
+        count = await conn.scalar(text("SELECT count(*) FROM ledger.cases"))
+    assert count == 1
+
+
+async def test_a_finding_about_a_shared_account_joins_the_open_case(room: Room) -> None:
+    view = await an_open_case(room)
+    joined = await open_(room, a_finding("O-2", at=room.clock.now(), account_ids=("buyer-of-O-1",)))
+    assert (joined.opened, joined.joined) == (0, 1)
+    after = await reread(room, view)
+    assert an_order("O-2") in {member.subject for member in after.members}
+    assert after.version > view.version
+
+
+async def test_a_newcomer_does_not_change_what_waits_for_approval(room: Room) -> None:
+    view = await an_open_case(room)
+    await decide(room, press_of(view, "U0SATO"), cancel_choice("O-1"))
+    waiting = await reread(room, view)
+    await open_(room, a_finding("O-2", at=room.clock.now(), account_ids=("buyer-of-O-1",)))
+    after = await reread(room, view)
+    assert after.version == waiting.version
+    assert after.revision > waiting.revision
+    assert after.decision is not None
+    assert [subject for _, subject in after.decision.targets] == [an_order("O-1")]
+
+
+async def test_more_of_the_same_within_a_day_is_suppressed_but_recorded(room: Room) -> None:
+    view = await an_open_case(room)
+    await dismiss(room, press_of(view, "U0SATO"), reason="Gift")
+    again = a_finding("O-1", at=room.clock.now(), window_key="w2")
+    assert (await open_(room, again)).suppressed == 1
+    dearer = replace(again, window_key="w3", amount=99999)
+    assert (await open_(room, dearer)).opened == 1
+
+
+async def test_a_shadow_finding_opens_nothing(room: Room) -> None:
+    found = await open_(room, a_finding("O-1", at=room.clock.now(), mode=Mode.SHADOW))
+    assert (found.new, found.opened) == (1, 0)
+
+
+async def test_a_case_is_as_severe_as_its_worst_finding(room: Room) -> None:
+    finding = a_finding("O-1", at=room.clock.now(), severity=Severity.P2)
+    await open_(room, finding)
+    await open_(room, replace(finding, detection="many_cards_per_buyer", severity=Severity.P1))
+    assert (await the_case_of(room, "O-1")).severity is Severity.P1
+
+
+async def test_a_person_opens_a_case_by_hand_and_finds_it_again(room: Room) -> None:
+    finding = a_finding("O-7", at=room.clock.now())
+    facts = some_facts(finding, room.clock.now() - timedelta(hours=1))
+    subjects = [an_order("O-7"), an_account("buyer-of-O-7")]
+    first = await open_by_hand(
+        room, user_id="U0SATO", action="cancel", subjects=subjects, facts=facts
+    )
+    second = await open_by_hand(
+        room, user_id="U0TANAKA", action="cancel", subjects=subjects, facts=facts
+    )
+    assert isinstance(first, int)
+    assert first == second
+    assert (await the_case_of(room, "O-7")).opened_by == "U0SATO"
+
+
+async def test_who_may_not_act_cannot_open_a_case_either(room: Room) -> None:
+    answer = await open_by_hand(
+        room, user_id="U0YAMADA", action="cancel", subjects=[an_order("O-7")], facts={}
+    )
+    assert isinstance(answer, Refusal)
+    assert answer.code is RefusalCode.NO_ROLE
+
+
+async def test_claiming_twice_gives_the_case_up(room: Room) -> None:
+    view = await an_open_case(room)
+    assert await claim_case(room, user_id="U0SATO", case_id=view.case_id) is None
+    assert (await reread(room, view)).assignee == "U0SATO"
+    assert await claim_case(room, user_id="U0SATO", case_id=view.case_id) is None
+    assert (await reread(room, view)).assignee is None
