@@ -1,1 +1,1 @@
-"""The engine that runs detection files."""
+"""The engine of detections; each .sql file in `rules/` is one detection, its .test.yml beside it."""

@@ -48,6 +48,9 @@ class Evidence:
     type: EvidenceType
     value: str | int
     currency: str | None = None
+    value_ja: str | None = None
+    """What to say for the value in this language, where a detection has words for its codes."""
+    value_en: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,103 @@
+"""What a detection is, as frozen values, and what can be wrong with its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from bot.domain.findings import EvidenceType, Mask, Mode, Severity
+from bot.domain.subjects import SubjectKind
+
+BUILT_IN = Path(__file__).parent / "rules"
+"""The folder of the detections that come with us."""
+
+ParameterValue = bool | int | float | str | timedelta | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """One thing said in both languages."""
+
+    ja: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A threshold or other setting of a detection."""
+
+    name: str
+    default: ParameterValue
+    description: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceColumn:
+    """One column that a person reads; `words` says codes that stand in it in both languages."""
+
+    name: str
+    label: Text
+    type: EvidenceType
+    mask: Mask
+    words: Mapping[str, Text] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A query with positional parameters: `names[0]` is what $1 stands for."""
+
+    sql: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """One file that finds suspicious subjects."""
+
+    name: str
+    path: Path
+    hash: str
+    """SHA-256 of the file, in hex."""
+    title: Text
+    source: str
+    subject: SubjectKind
+    severity: Severity
+    owner: str
+    every: timedelta
+    window: timedelta
+    overlap: timedelta
+    """How far before the last good tick a run looks again, for rows that arrive late."""
+    mode: Mode
+    parameters: tuple[Parameter, ...]
+    actions: tuple[str, ...]
+    evidence: tuple[EvidenceColumn, ...]
+    runbook: tuple[Text, ...]
+    false_positives: tuple[Text, ...]
+    daily_cap: int
+    statement: Statement
+    needs: Mapping[str, frozenset[str]]
+    """The contract's relations, and their columns, that the query reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with a file and what to do about it."""
+
+    path: Path
+    line: int
+    message: str
+
+    @property
+    def sentence(self) -> str:
+        """The problem as an editor can jump to it."""
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The detections that can run, and why the others cannot."""
+
+    detections: tuple[Detection, ...]
+    problems: tuple[Problem, ...]

@@ -1,0 +1,105 @@
+"""Turns the named parameters of a detection (`:window_start`) into positional ones ($1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.detections.detection import ParameterValue, Statement
+
+CLOCK_PARAMETERS = ("now", "window_start", "changed_since")
+LISTS = tuple(
+    f"{list_}_{what}"
+    for list_ in ("allow", "deny", "watch")
+    for what in ("accounts", "cards", "addresses", "hosts")
+)
+
+# Alternatives in order: what may hold a colon without being a parameter, then casts, then parameters.
+_TOKEN = re.compile(
+    r"""
+      --[^\n]*
+    | (?P<comment> /\* )
+    | \b[eE]'(?:[^'\\]|\\.|'')*'
+    | '(?:[^']|'')*'
+    | "(?:[^"]|"")*"
+    | (?P<dollar> (?<![\w$]) \$ (?:[A-Za-z_]\w*)? \$ )
+    | ::
+    | (?P<positional> (?<![\w$]) \$\d+ )
+    | :(?P<name> [A-Za-z_]\w* )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A parameter as it stands in the text."""
+
+    name: str
+    start: int
+    end: int
+
+
+def find_parameters(sql: str) -> tuple[list[Use], int | None]:
+    """Every named parameter outside strings, names, comments and casts, and where a `$1` stands."""
+    uses: list[Use] = []
+    at = 0
+    while match := _TOKEN.search(sql, at):
+        at = match.end()
+        if match["comment"]:
+            at = _end_of_comment(sql, match.start())
+        elif match["dollar"]:
+            closing = sql.find(match["dollar"], match.end())
+            at = len(sql) if closing < 0 else closing + len(match["dollar"])
+        elif match["positional"]:
+            return uses, match.start()
+        elif match["name"]:
+            uses.append(Use(name=match["name"], start=match.start(), end=match.end()))
+    return uses, None
+
+
+def make_positional(sql: str, types: Mapping[str, str]) -> Statement:
+    """The statement with `:name` as `$n::type`; a cast, as Postgres cannot guess what is compared to what."""
+    names: list[str] = []
+    pieces: list[str] = []
+    at = 0
+    for use in find_parameters(sql)[0]:
+        if use.name not in names:
+            names.append(use.name)
+        pieces += [sql[at : use.start], f"${names.index(use.name) + 1}::{types[use.name]}"]
+        at = use.end
+    return Statement(sql="".join([*pieces, sql[at:]]), names=tuple(names))
+
+
+def given_types() -> dict[str, str]:
+    """The Postgres types of what every detection is given."""
+    return dict.fromkeys(CLOCK_PARAMETERS, "timestamptz") | dict.fromkeys(LISTS, "text[]")
+
+
+def postgres_type(value: ParameterValue) -> str:
+    """The Postgres type of a detection's own parameter."""
+    match value:
+        case bool():
+            return "boolean"
+        case int():
+            return "integer" if abs(value) < 2**31 else "bigint"
+        case float():
+            return "double precision"
+        case timedelta():
+            return "interval"
+        case tuple():
+            return "text[]"
+        case str():
+            return "text"
+
+
+def _end_of_comment(sql: str, start: int) -> int:
+    """Postgres's block comments nest."""
+    depth = 0
+    for match in re.compile(r"/\*|\*/").finditer(sql, start):
+        depth += 1 if match.group() == "/*" else -1
+        if depth == 0:
+            return match.end()
+    return len(sql)
