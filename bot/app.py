@@ -39,7 +39,7 @@ from bot.handlers.listeners import make_app
 from bot.jobs.detect import detect
 from bot.jobs.sync_capabilities import sync_capabilities
 from bot.jobs.sync_people import sync_people
-from bot.jobs.ticker import Schedule, Ticker, Tick
+from bot.jobs.ticker import Schedule, Tick, Ticker
 from bot.jobs.watch_members import watch_members
 from bot.ledger import cases, people
 from bot.ledger.bell import Bell
@@ -389,7 +389,7 @@ async def _remembered(engine: AsyncEngine, reason: str) -> Identity:
         raise SayableError(
             f"Slack does not answer ({reason}), and it must at the first start: check SLACK_API_URL and the network."
         )
-    team_id, user_id, bot_id = (known.split(" ") + ["", ""])[:3]
+    team_id, user_id, bot_id = [*known.split(" "), "", ""][:3]
     return Identity(team_id=team_id, user_id=user_id, bot_id=bot_id)
 
 

@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from bot import app
-from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
