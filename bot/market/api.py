@@ -1,0 +1,362 @@
+"""The client of the marketplace's admin API (contract/market-api.yaml)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from bot.domain.outcomes import Outcome, OutcomeKind
+from bot.domain.plans import Affected, Plan, PlanMessage, PlanStep, StepState
+from bot.domain.subjects import Subject, SubjectKind
+from bot.domain.verbs import Capability, OperationClass, Verb
+
+logger = logging.getLogger(__name__)
+
+MAX_ANSWER = 1024 * 1024
+_PATHS = {
+    SubjectKind.ORDER: "orders",
+    SubjectKind.ACCOUNT: "accounts",
+    SubjectKind.LISTING: "listings",
+}
+_VERB_PATHS = {Verb.REFUND: "refunds", Verb.REMOVE_FOLLOWS: "remove-follows"}
+_STATES = {
+    "succeeded": OutcomeKind.SUCCEEDED,
+    "partly_succeeded": OutcomeKind.PARTLY_SUCCEEDED,
+    "pending": OutcomeKind.PENDING,
+    "failed": OutcomeKind.REFUSED,
+}
+_NO_PARAMS: Mapping[str, str | int] = MappingProxyType({})
+
+
+class MarketUnreachable(Exception):
+    """The marketplace did not answer a question, or not as the contract says; ask again later."""
+
+
+class SubjectNotFound(Exception):
+    """The marketplace does not know this subject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedOperation:
+    """One line of the marketplace's list of operations."""
+
+    key: str
+    verb: str
+    subject_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationsPage:
+    """A page of operations in the order in which they were received."""
+
+    operations: tuple[ReceivedOperation, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: Any
+    """Parsed JSON; None where it could not be read."""
+    retry_after_s: float | None
+
+
+class MarketApi:
+    """Asks and tells the marketplace. Every text that comes back is data, never trusted."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        token: str,
+        *,
+        timeout_s: float = 10,
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        self._timeout_s = timeout_s
+
+    async def capabilities(self) -> Mapping[Verb, Capability]:
+        """The verbs that the marketplace offers; one that we do not know is left out.
+
+        Raises:
+            MarketUnreachable: no answer, or not as the contract says.
+        """
+        body = await self._ask("/v1/capabilities")
+        try:
+            known = {verb.value for verb in Verb}
+            return {
+                Verb(entry["kind"]): Capability(
+                    verb=Verb(entry["kind"]),
+                    operation_class=OperationClass(entry["idempotency"]),
+                    key_window_s=_optional_int(entry.get("key_window_s")),
+                    execution_bound_s=int(entry["execution_bound_s"]),
+                )
+                for entry in body["kinds"]
+                if entry["kind"] in known
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MarketUnreachable("capabilities are not as the contract says") from error
+
+    async def plan(
+        self, verb: Verb, subject: Subject, params: Mapping[str, str | int] = _NO_PARAMS
+    ) -> Plan:
+        """What the verb would do now, and nothing done.
+
+        Raises:
+            SubjectNotFound: the marketplace does not know the subject.
+            MarketUnreachable: no answer, or not as the contract says.
+        """
+        path = f"/v1/{_PATHS[subject.kind]}/{quote(subject.id, safe='')}/plan"
+        body = await self._ask(path, {"kind": verb.value, **params})
+        try:
+            return _plan(body, verb, subject)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MarketUnreachable("a plan is not as the contract says") from error
+
+    async def send(
+        self,
+        verb: Verb,
+        subject: Subject,
+        *,
+        key: str,
+        body: Mapping[str, object],
+        timeout_s: float | None = None,
+    ) -> Outcome:
+        """Have a verb carried out under this idempotency key. Never raises for what the network does:
+        an answer that is lost or unreadable is an outcome too, `unknown`.
+        """
+        path = f"/v1/{_PATHS[subject.kind]}/{quote(subject.id, safe='')}/{_VERB_PATHS.get(verb, verb.value)}"
+        try:
+            answer = await self._post(path, dict(body), key, timeout_s)
+        except aiohttp.ClientConnectorError:
+            # No connection, so nothing was sent.
+            return Outcome(kind=OutcomeKind.NOT_DONE, code="unreachable")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Outcome(kind=OutcomeKind.UNKNOWN, code=_lost(error))
+        return _outcome(answer, key=key, verb=verb, subject=subject)
+
+    async def lookup(self, key: str) -> Outcome | None:
+        """The stored outcome of a key; None if the marketplace has not received it so far.
+
+        Raises:
+            MarketUnreachable: it could not be asked.
+        """
+        try:
+            answer = await self._get(f"/v1/operations/{quote(key, safe='')}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise MarketUnreachable(_lost(error)) from error
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise MarketUnreachable(f"http_{answer.status}")
+        outcome = _stored(answer.body, key=key)
+        if outcome is None:
+            raise MarketUnreachable("an operation is not as the contract says")
+        return outcome
+
+    async def retry_steps(self, key: str) -> Outcome:
+        """Run the failed steps of a partly succeeded operation again."""
+        try:
+            answer = await self._post(
+                f"/v1/operations/{quote(key, safe='')}/retry", None, key, None
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Outcome(kind=OutcomeKind.UNKNOWN, code=_lost(error))
+        return _outcome(answer, key=key)
+
+    async def operations(
+        self, since: datetime | None = None, cursor: str | None = None
+    ) -> OperationsPage:
+        """One page of what the marketplace received, in that order.
+
+        Raises:
+            MarketUnreachable: no answer, or not as the contract says.
+        """
+        params: dict[str, str | int] = {}
+        if since is not None:
+            params["since"] = since.isoformat()
+        if cursor is not None:
+            params["cursor"] = cursor
+        body = await self._ask("/v1/operations", params)
+        try:
+            return OperationsPage(
+                operations=tuple(
+                    ReceivedOperation(
+                        key=str(entry["idempotency_key"]),
+                        verb=str(entry["kind"]),
+                        subject_id=str(entry["subject_id"]),
+                        state=str(entry["state"]),
+                    )
+                    for entry in body["operations"]
+                ),
+                next_cursor=body.get("next_cursor"),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise MarketUnreachable("operations are not as the contract says") from error
+
+    async def _ask(self, path: str, params: Mapping[str, str | int] = _NO_PARAMS) -> Any:
+        try:
+            answer = await self._get(path, params)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise MarketUnreachable(_lost(error)) from error
+        if answer.status == 404:
+            raise SubjectNotFound(path)
+        if answer.status != 200 or answer.body is None:
+            raise MarketUnreachable(f"http_{answer.status}")
+        return answer.body
+
+    async def _get(self, path: str, params: Mapping[str, str | int] = _NO_PARAMS) -> _Answer:
+        async with self._session.get(
+            self._base_url + path,
+            params=dict(params),
+            headers=self._headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+        ) as response:
+            return await _read(response)
+
+    async def _post(
+        self, path: str, body: Mapping[str, object] | None, key: str, timeout_s: float | None
+    ) -> _Answer:
+        async with self._session.post(
+            self._base_url + path,
+            json=body,
+            headers={**self._headers, "Idempotency-Key": key},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout_s or self._timeout_s),
+        ) as response:
+            return await _read(response)
+
+
+async def _read(response: aiohttp.ClientResponse) -> _Answer:
+    content = b""
+    async for chunk in response.content.iter_chunked(65536):
+        content += chunk
+        if len(content) > MAX_ANSWER:
+            response.close()
+            return _Answer(response.status, None, None)
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    return _Answer(response.status, body, _retry_after(response.headers.get("Retry-After")))
+
+
+def _outcome(
+    answer: _Answer, *, key: str, verb: Verb | None = None, subject: Subject | None = None
+) -> Outcome:
+    """What an answer to a POST means; only what the contract documents counts as not executed."""
+    status, body = answer.status, answer.body
+    if status in {200, 202}:
+        outcome = _stored(body, key=key, verb=verb, subject=subject)
+        return outcome or Outcome(kind=OutcomeKind.UNKNOWN, code="unreadable_answer")
+    code, message = _problem(body)
+    if status == 429 or (status == 503 and answer.retry_after_s is not None):
+        return Outcome(
+            kind=OutcomeKind.NOT_DONE,
+            code=code or f"http_{status}",
+            message=message,
+            retry_after_s=answer.retry_after_s,
+        )
+    if status == 409 and code == "in_progress":
+        return Outcome(kind=OutcomeKind.IN_PROGRESS, code=code, message=message)
+    if status in {401, 403}:
+        return Outcome(kind=OutcomeKind.REFUSED, code="unauthorized", message=message)
+    if status in {400, 404, 409, 422} and code is not None:
+        return Outcome(kind=OutcomeKind.REFUSED, code=code, message=message)
+    return Outcome(kind=OutcomeKind.UNKNOWN, code=f"http_{status}")
+
+
+def _stored(
+    body: Any, *, key: str, verb: Verb | None = None, subject: Subject | None = None
+) -> Outcome | None:
+    """An operation as the contract writes it; None if it is not one, or not the one that we asked about."""
+    try:
+        if body["idempotency_key"] != key:
+            return None
+        if verb is not None and body["kind"] != verb.value:
+            return None
+        if subject is not None and body["subject_id"] != subject.id:
+            return None
+        code, message = _problem(body.get("failure"))
+        return Outcome(
+            kind=_STATES[body["state"]],
+            code=code,
+            message=message,
+            steps=tuple(_step(step) for step in body.get("steps") or ()),
+            before=dict(body.get("before") or {}),
+            after=dict(body.get("after") or {}),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _plan(body: Mapping[str, Any], verb: Verb, subject: Subject) -> Plan:
+    if body["kind"] != verb.value or body["subject_id"] != subject.id:
+        raise ValueError("another plan")
+    code, message = _problem(body.get("refusal"))
+    return Plan(
+        verb=verb,
+        subject=subject,
+        allowed=bool(body["allowed"]),
+        reversible=bool(body["reversible"]),
+        token=str(body["plan_token"]),
+        refusal_code=code,
+        refusal_message=message,
+        currency=body.get("currency"),
+        refund_amount=int(body.get("refund_amount") or 0),
+        withheld_amount=int(body.get("withheld_amount") or 0),
+        refund_route=str(body.get("refund_route") or "none"),
+        steps=tuple(_step(step) for step in body["steps"]),
+        affects=tuple(
+            Affected(kind=str(one["kind"]), id=str(one["id"]), summary=one.get("summary"))
+            for one in body.get("affects") or ()
+        ),
+        messages=tuple(
+            PlanMessage(to=str(one["to"]), subject=one.get("subject"), body=str(one["body"]))
+            for one in body.get("messages") or ()
+        ),
+    )
+
+
+def _step(step: Mapping[str, Any]) -> PlanStep:
+    return PlanStep(
+        name=str(step["name"]),
+        state=StepState(step["state"]),
+        detail=step.get("detail"),
+        amount=_optional_int(step.get("amount")),
+    )
+
+
+def _problem(body: Any) -> tuple[str | None, str | None]:
+    if not isinstance(body, dict) or not isinstance(body.get("code"), str):
+        return None, None
+    message = body.get("message")
+    return body["code"], message if isinstance(message, str) else None
+
+
+def _optional_int(value: object) -> int | None:
+    return int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _retry_after(value: str | None) -> float | None:
+    try:
+        return None if value is None else max(0.0, float(value))
+    except ValueError:
+        return 1.0
+
+
+def _lost(error: Exception) -> str:
+    """The kind of a network fault; its text may hold the address."""
+    return "timeout" if isinstance(error, TimeoutError) else type(error).__name__
