@@ -35,6 +35,7 @@ format: $(INSTALLED) ## Format the code and mend what ruff can mend
 
 .PHONY: install
 install: $(INSTALLED) ## Install into .venv, again after the lock has changed
+	@echo "Installed: try $(BIN)/mimawari --help, or make demo."
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install.sh
 	@PYTHON='$(PYTHON)' sh scripts/install.sh

@@ -301,6 +301,7 @@ async def test_the_market_reader_reads_the_market_and_can_do_nothing_else(
         "CREATE FUNCTION market.write() RETURNS void LANGUAGE sql AS 'DELETE FROM market.orders'",
     )
     try:
+        assert await ask(market_reader_dsn, "SHOW transaction_read_only") == "on"
         assert await ask(market_reader_dsn, "SELECT count(*) FROM market.orders") == 0
         assert await ask(market_reader_dsn, "SELECT count(*) FROM market.made_later") == 0
         for refused in (
@@ -351,6 +352,19 @@ async def test_db_start_tells_the_addresses_and_stays_until_it_is_stopped(
     service.send_signal(number)
     assert service.wait(10) == 0
     assert server_pid(folder) is None
+
+
+async def test_ctrl_c_reaches_us_before_the_server_so_that_we_can_finish(
+    folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    holder = start(HOLDER)
+    address = first_line(holder)
+    pid = server_pid(folder)
+    assert pid is not None
+    # A terminal's Ctrl-C goes to the process group; the server must not be in it.
+    assert os.getpgid(pid) != os.getpgid(holder.pid)
+    assert os.getsid(pid) != os.getsid(holder.pid)
+    assert await ask(address, "SELECT 1") == 1
 
 
 async def test_the_lines_of_db_start_can_be_pasted_into_a_shell(
