@@ -24,7 +24,7 @@ check: lint test ## Run all that CI runs: lint, then the tests
 lint: $(INSTALLED) ## Check format, style, layers, types and dependencies
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
-	@if grep -q '^\[tool.importlinter\]' pyproject.toml; then $(BIN)/lint-imports; fi
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/mypy
 	@$(BIN)/deptry bot
 
