@@ -227,10 +227,10 @@ class Player:
                 except PASSING_FAULTS as fault:
                     wait = min(wait * 2, LONGEST_WAIT_S)
                     logger.warning("The play stands still, next try in %.1f s: %s", wait, fault)
-                    await self._disconnect()
+                    await self.disconnect()
                 await _sleep(stop, wait)
         finally:
-            await self._disconnect()
+            await self.disconnect()
 
     async def step(self) -> None:
         """Make everything visible up to the clock's time."""
@@ -276,7 +276,8 @@ class Player:
         self._end = await self._source.find_end(self._connection)
         return self._end is not None
 
-    async def _disconnect(self) -> None:
+    async def disconnect(self) -> None:
+        """Let go of the database; the next step comes back."""
         connection, self._connection = self._connection, None
         if connection is None:
             return

@@ -1,0 +1,83 @@
+"""Prepares what the demo's marketplace plays: the built-in shoppers, or a market directory."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from bot.domain.clock import WallClock
+from bot.domain.errors import SayableError
+from bot.playground.market.clock import PlayClock
+from bot.playground.market.load import Progress, connect
+from bot.playground.market.player import DirectorySource, Player, Source, open_play
+from bot.playground.market.player_feed import BEFORE_ALL
+from bot.playground.market.shoppers import ShoppersSource
+from bot.playground.market.shoppers_traffic import TOKYO
+
+SHOPPERS_SPEED = 60.0
+"""A market hour a minute: every few seconds something happens, and cases can still be worked."""
+SHOPPERS_FASTEST = 36_000.0
+DIRECTORY_SPEED = 3600.0
+"""A market hour a second: a month in twelve minutes."""
+OPENING = time(10, tzinfo=TOKYO)
+
+
+class Runner(Protocol):
+    """What keeps the marketplace alive while the demo runs."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+async def prepare_demo(
+    dsn: str,
+    *,
+    market_dir: Path | None,
+    speed: float | None,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[PlayClock, Runner]:
+    """Begin a play, or take up the one that was begun, and show what happened before it.
+
+    Raises:
+        SayableError: the directory is refused, the speed is none, or another play was begun here.
+    """
+    source = _choose_source(market_dir, seed, progress)
+    connection = await connect(dsn)
+    try:
+        # Asked first: a speed that is refused must leave nothing behind.
+        speed = _choose_speed(market_dir, speed)
+        position = await open_play(connection, source)
+        visible = position.market_time
+        if visible == BEFORE_ALL:
+            visible = position.started_at - timedelta(microseconds=1)
+        clock = PlayClock(visible, speed, driven=True)
+        player = Player(dsn, clock, source)
+        await player.step()
+        await player.disconnect()
+    finally:
+        await connection.close()
+    return clock, player
+
+
+def _choose_source(market_dir: Path | None, seed: int, progress: Progress | None) -> Source:
+    if market_dir is not None:
+        return DirectorySource(market_dir, progress=progress)
+    return ShoppersSource(seed, _this_morning())
+
+
+def _this_morning() -> datetime:
+    """When a new demo begins: its first hours are a shop's busy ones, whatever the time is here."""
+    today = WallClock().now().astimezone(TOKYO).date()
+    return datetime.combine(today, OPENING)
+
+
+def _choose_speed(market_dir: Path | None, speed: float | None) -> float:
+    if market_dir is not None:
+        return DIRECTORY_SPEED if speed is None else speed
+    if speed is not None and speed > SHOPPERS_FASTEST:
+        raise SayableError(
+            f"The built-in shoppers cannot be faster than --speed {SHOPPERS_FASTEST:,.0f}."
+        )
+    return SHOPPERS_SPEED if speed is None else speed

@@ -1,0 +1,176 @@
+"""The demo's own source: ordinary shoppers of a Japanese handmade marketplace, and some fraud among them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import Any
+
+from bot.playground.market.player_feed import add_play_columns
+from bot.playground.market.shoppers_fraud import LONGEST_BEFORE, Campaign, plan_campaigns
+from bot.playground.market.shoppers_people import Person, Population, make_person, make_population
+from bot.playground.market.shoppers_rows import (
+    Fed,
+    Listing,
+    account_row,
+    listing_row,
+    make_listing,
+)
+from bot.playground.market.shoppers_traffic import Hour, how_busy
+
+HISTORY = timedelta(days=3)
+"""How much past there is when the demo starts."""
+HOUR = timedelta(hours=1)
+NEWCOMERS_AN_HOUR = 1.5
+NEW_FOR_HOURS = 24
+_KEPT_CAMPAIGNS = 512
+
+_ADVANCE_SUPPLY = "UPDATE playground.play SET supplied_until = $1"
+_READ_SUPPLY = "SELECT started_at, supplied_until FROM playground.play"
+
+
+class Shoppers:
+    """Everything that happens, hour by hour: the same for the same seed and start."""
+
+    def __init__(self, seed: int, start: datetime) -> None:
+        self._seed = seed
+        self._start = start
+        self._campaigns = lru_cache(maxsize=_KEPT_CAMPAIGNS)(self._make_campaigns)
+        self._newcomers = lru_cache(maxsize=_KEPT_CAMPAIGNS)(self._make_newcomers)
+
+    @cached_property
+    def population(self) -> Population:
+        return make_population(self._seed, self._start - HISTORY)
+
+    @cached_property
+    def listings(self) -> tuple[Listing, ...]:
+        """What the makers offer."""
+        rng = self._dice("listings")
+        listings = []
+        for maker in (*self.population.makers, self.population.office[0]):
+            for _ in range(rng.randrange(3, 9)):
+                opened = maker.created_at + timedelta(days=rng.uniform(0.1, 9))
+                listings.append(make_listing(rng, maker, opened))
+        return tuple(listings)
+
+    def write_past(self) -> list[Fed]:
+        """The people and listings from before, who need no hour of their own."""
+        people = [account_row(person) for person in self.population.everybody]
+        return people + [listing_row(listing) for listing in self.listings]
+
+    def write_hour(self, hour: int) -> list[Fed]:
+        """What begins in one hour, counted from the start of the play; rows may lie later, never earlier."""
+        begin = self._start + hour * HOUR
+        recent = [
+            person
+            for ago in range(1, NEW_FOR_HOURS)
+            if hour - ago >= self.first_hour
+            for person in self._newcomers(hour - ago)
+        ]
+        newcomers = self._newcomers(hour)
+        rows = [account_row(person) for person in newcomers]
+        shopping = Hour(
+            self._dice(f"hour {hour}"),
+            begin,
+            self.population,
+            self.listings,
+            (*recent, *newcomers),
+        )
+        rows += shopping.write()
+        rows += self._write_fraud(hour)
+        return rows
+
+    @property
+    def first_hour(self) -> int:
+        return -(HISTORY // HOUR)
+
+    def _write_fraud(self, hour: int) -> Iterable[Fed]:
+        """Campaigns that begin now; and accounts made now for campaigns that begin later."""
+        begin = self._start + hour * HOUR
+        for later in range(LONGEST_BEFORE // HOUR + 3):
+            for campaign in self._campaigns(hour + later):
+                for row in campaign.rows:
+                    told_at = min(row.at, campaign.start)
+                    if begin <= told_at < begin + HOUR:
+                        yield row
+
+    def _make_campaigns(self, hour: int) -> tuple[Campaign, ...]:
+        plan = plan_campaigns(self._dice(f"plan {hour}"), hour)
+        return tuple(
+            Campaign(
+                self._dice(f"campaign {hour} {n}"),
+                story,
+                self._start + hour * HOUR + after,
+                self.population,
+                self.listings,
+            )
+            for n, (story, after) in enumerate(plan)
+        )
+
+    def _make_newcomers(self, hour: int) -> tuple[Person, ...]:
+        rng = self._dice(f"newcomers {hour}")
+        begin = self._start + hour * HOUR
+        mean = NEWCOMERS_AN_HOUR * how_busy(begin)
+        count = int(mean) + (rng.random() < mean % 1)
+        return tuple(make_person(rng, begin + rng.random() * HOUR) for _ in range(count))
+
+    def _dice(self, what: str) -> random.Random:
+        return random.Random(f"{self._seed} {what}")  # noqa: S311 (a repeatable story, no secret)
+
+
+class ShoppersSource:
+    """Feeds the shoppers to a player, an hour ahead of its clock."""
+
+    def __init__(self, seed: int, start: datetime) -> None:
+        self._seed = seed
+        self._start = start
+        self._shoppers: Shoppers | None = None
+
+    @property
+    def key(self) -> str:
+        return f"shoppers {self._seed}"
+
+    @property
+    def title(self) -> str:
+        return f"the built-in shoppers of seed {self._seed}"
+
+    async def begin(self, connection: Any) -> datetime:
+        await add_play_columns(connection)
+        await insert_rows(connection, Shoppers(self._seed, self._start).write_past())
+        return self._start
+
+    async def supply(self, connection: Any, until: datetime) -> None:
+        """Write the hours up to one after `until`: a row may lie a little before its own hour."""
+        started_at, supplied_until = await connection.fetchrow(_READ_SUPPLY)
+        if self._shoppers is None:
+            self._shoppers = Shoppers(self._seed, started_at)
+        hour = (
+            self._shoppers.first_hour
+            if supplied_until is None
+            else (supplied_until - started_at) // HOUR
+        )
+        while started_at + (hour - 1) * HOUR <= until:
+            await insert_rows(connection, self._shoppers.write_hour(hour))
+            hour += 1
+            await connection.execute(_ADVANCE_SUPPLY, started_at + hour * HOUR)
+
+    async def find_end(self, connection: Any) -> datetime | None:  # noqa: ARG002 (the protocol's)
+        """They never stop."""
+        return None
+
+
+async def insert_rows(connection: Any, rows: Iterable[Fed]) -> None:
+    """Into the feed; the truth goes where only the playground looks."""
+    by_relation: dict[str, list[Fed]] = {}
+    for row in rows:
+        by_relation.setdefault(row.relation, []).append(row)
+    for relation, group in by_relation.items():
+        columns = list(group[0].values)
+        await connection.copy_records_to_table(
+            relation,
+            schema_name="playground" if relation == "truth" else "feed",
+            columns=columns,
+            records=[[row.values[column] for column in columns] for row in group],
+        )

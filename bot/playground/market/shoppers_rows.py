@@ -1,0 +1,318 @@
+"""Rows of the demo marketplace, as its generator of shoppers writes them into the feed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.playground.market.shoppers_people import BACK_OFFICE, Card, Person, make_id, payout_hash
+
+JPY = "JPY"
+GOODS = (
+    ("ピアス", 1200, 4800), ("ネックレス", 1800, 9800), ("革の財布", 6800, 19800), ("がま口", 1500, 4200),
+    ("マグカップ", 1800, 5200), ("飯碗", 1600, 4800), ("木のスプーン", 900, 2400), ("刺繍ブローチ", 1400, 3900),
+    ("手編みマフラー", 3800, 9800), ("草木染めストール", 4800, 15800), ("ポーチ", 1200, 3600), ("名刺入れ", 3800, 8800),
+    ("帆布トート", 3200, 8900), ("羊毛フェルトの猫", 2200, 7800), ("ドライフラワー", 1800, 6400), ("蜜蝋キャンドル", 1100, 3300),
+    ("ガラスの箸置き", 800, 2600), ("水引の髪飾り", 1300, 4400), ("消しゴムはんこ", 600, 1900), ("指輪", 2800, 24800),
+)  # fmt: skip
+GOODS_WORDS = (
+    "春色の",
+    "小さな",
+    "北欧風",
+    "一点もの",
+    "秋の",
+    "名入れできる",
+    "レトロな",
+    "透ける",
+    "ふわふわの",
+    "藍の",
+)
+HOSTILE_TITLES = ("<@U0SATO> *無料* プレゼント", "ピアス\u202e100円\u202c & <!here>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """One row for the feed, and when it happens."""
+
+    at: datetime
+    relation: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    listing_id: str
+    seller: Person
+    title: str
+    price: int
+    image_hash: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """When an order goes on; None: it does not."""
+
+    paid_at: datetime | None = None
+    shipped_at: datetime | None = None
+    delivered_at: datetime | None = None
+    payout_at: datetime | None = None
+    canceled_at: datetime | None = None
+
+    @property
+    def end_status(self) -> str:
+        if self.canceled_at is not None:
+            return "canceled"
+        return "completed" if self.payout_at is not None else "pending"
+
+
+def make_listing(rng: random.Random, seller: Person, created_at: datetime) -> Listing:
+    what, cheapest, dearest = rng.choice(GOODS)
+    return Listing(
+        listing_id=make_id(rng, "l"),
+        seller=seller,
+        title=f"{rng.choice(GOODS_WORDS)}{what}",
+        price=rng.randrange(cheapest, dearest, 100),
+        image_hash=rng.getrandbits(63),
+        created_at=created_at,
+    )
+
+
+def account_row(person: Person) -> Fed:
+    return Fed(
+        at=person.created_at,
+        relation="accounts",
+        values={
+            "account_id": person.account_id,
+            "display_name": person.display_name,
+            "full_name": person.full_name,
+            "full_name_kana": person.kana,
+            "email": person.email,
+            "phone": person.phone,
+            "postal_code": person.postal_code,
+            "address": person.address,
+            "is_seller": person.is_seller,
+            "status": "active",
+            "signup_ip": person.ip,
+            "signup_device_id": person.device_id,
+            "payout_account_hash": (
+                payout_hash(person.payout_account) if person.payout_account else None
+            ),
+            "payout_name_kana": person.kana if person.payout_account else None,
+            "admin_url": f"{BACK_OFFICE}/accounts/{person.account_id}",
+            "created_at": person.created_at,
+            "updated_at": person.created_at,
+            "play_at": person.created_at,
+        },
+    )
+
+
+def listing_row(listing: Listing) -> Fed:
+    return Fed(
+        at=listing.created_at,
+        relation="listings",
+        values={
+            "listing_id": listing.listing_id,
+            "seller_id": listing.seller.account_id,
+            "title": listing.title,
+            "description": f"{listing.title}です。ひとつずつ手作りしています。",
+            "price": listing.price,
+            "currency": JPY,
+            "image_hashes": [listing.image_hash],
+            "admin_url": f"{BACK_OFFICE}/listings/{listing.listing_id}",
+            "status": "active",
+            "created_at": listing.created_at,
+            "updated_at": listing.created_at,
+            "play_at": listing.created_at,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """One order: who buys what, how it is paid and sent."""
+
+    order_id: str
+    buyer: Person
+    listings: tuple[Listing, ...]
+    ordered_at: datetime
+    method: str
+    course: Course
+    card: Card | None = None
+    ip: str | None = None
+    device_id: str | None = None
+    ship_to: Person | None = None
+    discount: int = 0
+    points: int = 0
+    three_ds: str | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(listing.price for listing in self.listings)
+
+    @property
+    def paid_in_money(self) -> int:
+        return max(self.total - self.discount - self.points, 0)
+
+
+def purchase_rows(rng: random.Random, purchase: Purchase) -> list[Fed]:
+    """The order, its lines, and the authorisation where it was paid by card."""
+    rows = [_order_row(rng, purchase)]
+    rows += [
+        Fed(
+            at=purchase.ordered_at,
+            relation="order_items",
+            values={
+                "order_id": purchase.order_id,
+                "line_no": n,
+                "listing_id": listing.listing_id,
+                "title": listing.title,
+                "unit_price": listing.price,
+                "quantity": 1,
+            },
+        )
+        for n, listing in enumerate(purchase.listings, 1)
+    ]
+    if purchase.card is not None and purchase.course.paid_at is not None:
+        rows.append(
+            attempt_row(rng, purchase, purchase.card, purchase.course.paid_at, declined=None)
+        )
+    return rows
+
+
+def _order_row(rng: random.Random, purchase: Purchase) -> Fed:
+    receiver = purchase.ship_to or purchase.buyer
+    course = purchase.course
+    return Fed(
+        at=purchase.ordered_at,
+        relation="orders",
+        values={
+            "order_id": purchase.order_id,
+            "buyer_id": purchase.buyer.account_id,
+            "seller_id": purchase.listings[0].seller.account_id,
+            "status": course.end_status,
+            "total_amount": purchase.total,
+            "currency": JPY,
+            "discount_amount": purchase.discount,
+            "points_amount": purchase.points,
+            "payment_method": purchase.method,
+            "card_fingerprint": purchase.card.fingerprint if purchase.card else None,
+            "card_bin": purchase.card.bin if purchase.card else None,
+            "ip": purchase.ip or purchase.buyer.ip,
+            "device_id": purchase.device_id or purchase.buyer.device_id,
+            "ship_name": receiver.full_name,
+            "ship_postal_code": receiver.postal_code,
+            "ship_address": receiver.address,
+            "three_ds_result": purchase.three_ds,
+            "tracking_number": f"{rng.randrange(10**11, 10**12)}" if course.shipped_at else None,
+            "ordered_at": purchase.ordered_at,
+            "paid_at": course.paid_at,
+            "ship_due_at": purchase.ordered_at + timedelta(days=3),
+            "shipped_at": course.shipped_at,
+            "delivered_at": course.delivered_at,
+            "payout_at": course.payout_at,
+            "canceled_at": course.canceled_at,
+            "admin_url": f"{BACK_OFFICE}/orders/{purchase.order_id}",
+            "updated_at": purchase.ordered_at,
+            "payout_is_scheduled": True,
+        },
+    )
+
+
+def attempt_row(
+    rng: random.Random, purchase: Purchase, card: Card, at: datetime, *, declined: str | None
+) -> Fed:
+    """An authorisation; `declined` is the code, None where it was approved."""
+    return Fed(
+        at=at,
+        relation="payment_attempts",
+        values={
+            "attempt_id": make_id(rng, "p"),
+            "account_id": purchase.buyer.account_id,
+            "order_id": purchase.order_id if declined is None else None,
+            "card_fingerprint": card.fingerprint,
+            "card_bin": card.bin,
+            "amount": purchase.paid_in_money,
+            "currency": JPY,
+            "result": "approved" if declined is None else "declined",
+            "decline_code": declined,
+            "ip": purchase.ip or purchase.buyer.ip,
+            "device_id": purchase.device_id or purchase.buyer.device_id,
+            "attempted_at": at,
+        },
+    )
+
+
+def follow_row(
+    rng: random.Random, follower: Person, followee: Person, at: datetime, kind: str = "follow"
+) -> Fed:
+    return Fed(
+        at=at,
+        relation="follow_events",
+        values={
+            "event_id": make_id(rng, "f"),
+            "follower_id": follower.account_id,
+            "followee_id": followee.account_id,
+            "kind": kind,
+            "occurred_at": at,
+        },
+    )
+
+
+def post_row(
+    rng: random.Random,
+    author: Person,
+    kind: str,
+    body: str,
+    at: datetime,
+    *,
+    urls: tuple[str, ...] = (),
+    recipient: Person | None = None,
+) -> Fed:
+    return Fed(
+        at=at,
+        relation="posts",
+        values={
+            "post_id": make_id(rng, "n"),
+            "account_id": author.account_id,
+            "kind": kind,
+            "recipient_id": recipient.account_id if recipient else None,
+            "body": body,
+            "urls": list(urls),
+            "created_at": at,
+            "updated_at": at,
+        },
+    )
+
+
+def login_row(rng: random.Random, person: Person, at: datetime) -> Fed:
+    return Fed(
+        at=at,
+        relation="account_events",
+        values={
+            "event_id": make_id(rng, "e"),
+            "account_id": person.account_id,
+            "kind": "login",
+            "ip": person.ip,
+            "device_id": person.device_id,
+            "occurred_at": at,
+        },
+    )
+
+
+def truth_row(kind: str, subject_id: str, label: str, story: str, no: str, at: datetime) -> Fed:
+    """What really is, for measuring only."""
+    return Fed(
+        at=at,
+        relation="truth",
+        values={
+            "subject_kind": kind,
+            "subject_id": subject_id,
+            "label": label,
+            "story": story,
+            "story_no": no,
+            "labelled_at": at,
+        },
+    )
