@@ -27,6 +27,7 @@ from bot.playground.postgres_server import (
     join,
     leave,
     make_cluster,
+    make_home,
     prepare_place,
 )
 
@@ -173,12 +174,18 @@ def _enter(
     programs = find_programs(account, programs_folder)
     home = folder / str(programs.major)
     try:
-        place = prepare_place(home, account)
+        make_home(home, account)
         with exclusive(home):
+            place = prepare_place(home, account)
             passwords = _passwords(place)
             if not place.data.exists():
                 make_cluster(place, programs, passwords[SUPERUSER])
             return _join(place, programs, passwords, settings), passwords
+    except PermissionError as error:
+        raise SayableError(
+            f"The database folder {home} belongs to another user: run mimawari as that user,"
+            " remove the folder, or set DATABASE_URL to a server of yours."
+        ) from error
     except OSError as error:
         raise SayableError(
             f"The database cannot live in {home}: {error}. Free or mend that folder,"

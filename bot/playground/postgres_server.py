@@ -85,27 +85,31 @@ class Membership:
         return _has_reader(self.alive_pipe)
 
 
+def make_home(home: Path, account: Account) -> None:
+    """Make our own folder, which other users may at most pass through."""
+    for folder in (*reversed(home.parents), home):
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            # Root's umask may close it to the server's account; an ordinary user's is their own choice.
+            if os.geteuid() == 0:
+                folder.chmod(0o755)
+                give_to_owner(folder)
+    mode = 0o711 if account.run_as else 0o700
+    if stat.S_IMODE(home.stat().st_mode) != mode:
+        home.chmod(mode)
+
+
 def prepare_place(home: Path, account: Account, shared: Path = SHARED_ROOT) -> Place:
-    """Make the folders, out of other users' reach.
+    """Make the folder of the cluster. The caller holds `exclusive(home)`.
 
     Root's server needs a cluster that its account can reach. Where the project is closed to it, such as below
-    /root, we open nobody's folder: the cluster then lives below `SHARED_ROOT`, and a link stands in its place.
-
-    Raises:
-        SayableError: the folder belongs to somebody else.
+    /root, we open nobody's folder: the cluster then lives below `shared`, and a link stands in its place.
     """
-    try:
-        _make_folders(home, 0o711 if account.run_as else 0o700)
-        cluster = home / "cluster"
-        if not cluster.exists():
-            cluster.unlink(missing_ok=True)  # a link whose target is gone
-            _make_cluster(cluster, account, shared)
-        return Place(home=home, cluster=cluster.resolve(), account=account)
-    except PermissionError as error:
-        raise SayableError(
-            f"The database folder {home} belongs to another user: run mimawari as that user,"
-            " remove the folder, or set DATABASE_URL to a server of yours."
-        ) from error
+    cluster = home / "cluster"
+    if not cluster.exists():
+        cluster.unlink(missing_ok=True)  # a link whose target is gone
+        _make_cluster_folder(cluster, account, shared)
+    return Place(home=home, cluster=cluster.resolve(), account=account)
 
 
 def join(place: Place, programs: Programs, settings: Mapping[str, str]) -> Membership:
@@ -226,19 +230,7 @@ def _open_lock(path: Path) -> int:
     return lock
 
 
-def _make_folders(home: Path, mode: int) -> None:
-    for folder in (*reversed(home.parents), home):
-        if not folder.exists():
-            folder.mkdir(exist_ok=True)
-            # Root's umask may close it to the server's account; an ordinary user's is their own choice.
-            if os.geteuid() == 0:
-                folder.chmod(0o755)
-                give_to_owner(folder)
-    if stat.S_IMODE(home.stat().st_mode) != mode:
-        home.chmod(mode)
-
-
-def _make_cluster(cluster: Path, account: Account, shared: Path) -> None:
+def _make_cluster_folder(cluster: Path, account: Account, shared: Path) -> None:
     folder = cluster
     if not can_reach(cluster.parent, account):
         name = hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]

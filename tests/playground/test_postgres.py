@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -30,7 +31,7 @@ from bot.playground.postgres import (
     only_one,
 )
 from bot.playground.postgres_programs import Account, RunAs, choose_account, find_programs
-from bot.playground.postgres_server import prepare_place
+from bot.playground.postgres_server import make_home, prepare_place
 
 ROOT = Path(__file__).parents[2]
 as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -170,11 +171,11 @@ async def test_it_stays_for_its_second_user_when_the_one_that_started_it_is_kill
     assert server_pid(folder) is None
 
 
-async def test_two_first_starts_at_once_share_one_server(
+async def test_first_starts_at_once_share_one_server(
     folder: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    both = [start(HOLDER), start(HOLDER)]
-    addresses = {first_line(process) for process in both}
+    together = [start(HOLDER) for _ in range(4)]
+    addresses = {first_line(process) for process in together}
     assert len(addresses) == 1
     assert (
         await ask(addresses.pop(), "SELECT count(*) FROM pg_database WHERE datname = 'market'") == 1
@@ -389,6 +390,22 @@ async def test_a_lost_password_file_is_told_in_a_sentence(folder: Path) -> None:
             pass
 
 
+@as_root_only
+def test_a_folder_of_somebody_else_is_told_in_a_sentence(folder: Path) -> None:
+    with borrowed_account(folder) as (interpreter, environment, run_as):
+        (folder / "18").mkdir(mode=0o700)
+        done = subprocess.run(
+            [interpreter, "-c", HOLDER, str(folder)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            **run_as,
+        )
+    assert "belongs to another user: run mimawari as that user" in done.stderr
+
+
 async def test_a_folder_that_cannot_be_one_is_told_in_a_sentence(folder: Path) -> None:
     (folder / "file").touch()
     with pytest.raises(SayableError, match="cannot live in"):
@@ -453,6 +470,7 @@ def test_roots_data_lives_elsewhere_when_the_project_is_closed_and_opens_no_fold
     account = choose_account(folder)
     project = folder / "closed"
     project.mkdir(mode=0o700)
+    make_home(project / ".data" / "18", account)
     place = prepare_place(project / ".data" / "18", account, shared=folder / "shared")
     assert place.cluster.is_relative_to(folder / "shared")
     assert place.cluster.stat().st_uid == account.uid
@@ -461,6 +479,7 @@ def test_roots_data_lives_elsewhere_when_the_project_is_closed_and_opens_no_fold
     assert again == place
     (place.cluster / "old").touch()
     shutil.rmtree(project / ".data")
+    make_home(project / ".data" / "18", account)
     fresh = prepare_place(project / ".data" / "18", account, shared=folder / "shared")
     assert list(fresh.cluster.iterdir()) == []
 
@@ -471,6 +490,7 @@ def test_root_uses_the_account_that_owns_the_project(folder: Path) -> None:
     os.chown(folder, owner.pw_uid, owner.pw_gid)
     account = choose_account(folder / ".data")
     assert (account.uid, account.gid) == (owner.pw_uid, owner.pw_gid)
+    make_home(folder / ".data" / "18", account)
     place = prepare_place(folder / ".data" / "18", account)
     assert {p.stat().st_uid for p in (place.home, place.home.parent, place.cluster)} == {
         owner.pw_uid
@@ -479,6 +499,33 @@ def test_root_uses_the_account_that_owns_the_project(folder: Path) -> None:
 
 @as_root_only
 def test_an_ordinary_user_gets_the_same(folder: Path) -> None:
+    with borrowed_account(folder) as (interpreter, environment, run_as):
+        done = subprocess.run(
+            [
+                interpreter,
+                "-m",
+                "pytest",
+                "-n0",
+                "-p",
+                "no:cacheprovider",
+                "-k",
+                ESSENTIAL,
+                __file__,
+            ],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            **run_as,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 passed" in done.stdout
+
+
+@contextmanager
+def borrowed_account(folder: Path) -> Iterator[tuple[str, dict[str, str], RunAs]]:
+    """A Python, an environment and an account with which this checkout runs as an ordinary user."""
     user = pwd.getpwnam("nobody")
     run_as = Account(uid=user.pw_uid, gid=user.pw_gid).run_as
     packages = Path(pytest.__file__).parents[1]
@@ -490,28 +537,13 @@ def test_an_ordinary_user_gets_the_same(folder: Path) -> None:
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }
-    interpreter = next(
-        (
-            path
-            for path in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}")
-            if can_run(path, environment, run_as)
-        ),
-        None,
-    )
-    if interpreter is None:
-        pytest.skip("this checkout or its Python is closed to other users")
     folder.chmod(0o1777)
-    done = subprocess.run(
-        [interpreter, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "-k", ESSENTIAL, __file__],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        **run_as,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 passed" in done.stdout
+    # The virtual environment's own Python may lie below root's closed home.
+    for interpreter in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
+        if can_run(interpreter, environment, run_as):
+            yield interpreter, environment, run_as
+            return
+    pytest.skip("this checkout or its Python is closed to other users")
 
 
 def can_run(interpreter: str, environment: dict[str, str], run_as: RunAs) -> bool:
