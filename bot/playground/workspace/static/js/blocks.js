@@ -2,9 +2,10 @@
 
 import { h } from "./dom.js";
 import { drawElement } from "./elements.js";
+import { withSigns } from "./emoji.js";
 import { drawInput } from "./inputs.js";
 import { markdown } from "./markdown.js";
-import { plainText, textObject } from "./mrkdwn.js";
+import { plainNodes, textObject } from "./mrkdwn.js";
 import { richInline, richText } from "./rich_text.js";
 import { say } from "./words.js";
 
@@ -20,7 +21,7 @@ export function drawBlocks(blocks, desk) {
 }
 
 const DRAW = {
-  header: (block) => h("h3", {}, plainText(block.text)),
+  header: (block) => h("h3", {}, plainNodes(block.text)),
   divider: () => h("hr"),
   section: drawSection,
   context: drawContext,
@@ -52,7 +53,7 @@ function drawContext(block, desk) {
 }
 
 function drawImage(block) {
-  const title = block.title && h("figcaption", {}, plainText(block.title));
+  const title = block.title && h("figcaption", {}, plainNodes(block.title));
   return h("figure", {}, title, picture(block, "block-picture"));
 }
 
@@ -80,7 +81,7 @@ function drawCell(cell, setting, tag, desk) {
 }
 
 function cellContent(cell, desk) {
-  if (cell.type === "raw_text") return cell.text;
+  if (cell.type === "raw_text") return withSigns(cell.text);
   if (cell.type === "raw_number") return cell.text ?? String(cell.value);
   return (cell.elements || []).flatMap((part) => richInline(part.elements || [], desk.people));
 }

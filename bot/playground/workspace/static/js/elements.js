@@ -3,7 +3,8 @@
 import { h, icon, isSafeLink } from "./dom.js";
 import { confirmed } from "./confirm.js";
 import { openMenu } from "./menu.js";
-import { plainText, textObject } from "./mrkdwn.js";
+import { plainNodes, plainText, textObject } from "./mrkdwn.js";
+import { nameOf } from "./people.js";
 import { say } from "./words.js";
 
 const DRAW = {
@@ -52,9 +53,9 @@ function drawButton(element, desk) {
     on: { click: (event) => press(event.currentTarget, element, desk, element.value === undefined ? {} : { value: element.value }) },
   };
   if (element.url && isSafeLink(element.url)) {
-    return h("a", { ...props, href: element.url, target: "_blank", rel: "noopener noreferrer" }, h("span", {}, text), icon("link"));
+    return h("a", { ...props, href: element.url, target: "_blank", rel: "noopener noreferrer" }, h("span", {}, plainNodes(element.text)), icon("link"));
   }
-  return h("button", { ...props, type: "button" }, h("span", {}, text));
+  return h("button", { ...props, type: "button" }, h("span", {}, plainNodes(element.text)));
 }
 
 function drawOverflow(element, desk) {
@@ -127,7 +128,7 @@ export function selectControl(element, desk, name) {
 
 function userOptions(people) {
   const users = [...people.users.values()].filter((user) => !user.is_bot && !user.deleted);
-  return users.map((user) => ({ value: user.id, text: { type: "plain_text", text: user.real_name, emoji: false } }));
+  return users.map((user) => ({ value: user.id, text: { type: "plain_text", text: nameOf(user), emoji: false } }));
 }
 
 // Checkboxes, radio buttons and multi-selects; the chosen options come in their own order.

@@ -1,5 +1,7 @@
 // The few emoji short names that the bot and its people use; any other is shown as it was typed.
 
+import { h } from "./dom.js";
+
 const EMOJI = {
   rotating_light: "🚨", red_circle: "🔴", large_orange_circle: "🟠", orange_circle: "🟠",
   large_yellow_circle: "🟡", large_green_circle: "🟢", large_blue_circle: "🔵", white_circle: "⚪", black_circle: "⚫",
@@ -22,4 +24,20 @@ export function emojiFor(name) {
 
 export function withEmoji(text) {
   return text.replace(/:([a-z0-9_+-]+):/g, (whole, name) => emojiFor(name) ?? whole);
+}
+
+// Signs that cards lean on are drawn by the page: a machine without an emoji font would show boxes.
+const SIGNS = {
+  "🔴": "red", "🟠": "orange", "🟡": "yellow", "🟢": "green", "🔵": "blue", "⚪": "white",
+  "✅": "done", "⚠️": "warning", "⚠": "warning", "⏳": "hourglass", "⌛": "hourglass", "❌": "cross", "⛔": "no-entry",
+  "🔍": "magnifier", "🚨": "siren", "ℹ️": "info", "⏸️": "pause", "⏸": "pause", "🔒": "lock", "👀": "eyes", "🔔": "bell",
+};
+const SIGN = new RegExp(Object.keys(SIGNS).sort((a, b) => b.length - a.length).join("|"), "u");
+
+// The text with its signs drawn; the character itself stays in the page, to be read, copied and found.
+export function withSigns(text) {
+  const match = SIGN.exec(text);
+  if (!match) return text ? [text] : [];
+  const sign = h("span", { class: `sign sign-${SIGNS[match[0]]}` }, h("span", {}, match[0]));
+  return [...(match.index ? [text.slice(0, match.index)] : []), sign, ...withSigns(text.slice(match.index + match[0].length))];
 }

@@ -1,7 +1,7 @@
 // Draws the markdown block: the plain Markdown that Slack accepts there, not mrkdwn.
 
 import { h, link } from "./dom.js";
-import { withEmoji } from "./emoji.js";
+import { withEmoji, withSigns } from "./emoji.js";
 
 const LINE_KINDS = [
   ["fence", /^```/],
@@ -62,7 +62,7 @@ const SPAN = /(`[^`]+`)|\[([^\]]+)\]\(([^)\s]+)\)|\*\*(.+?)\*\*|__(.+?)__|~~(.+?
 
 function spans(text) {
   const match = SPAN.exec(text);
-  if (!match) return text ? [withEmoji(text)] : [];
+  if (!match) return withSigns(withEmoji(text));
   const [whole, code, label, url, strong, strong2, strike, em, em2] = match;
   let node;
   if (code) node = h("code", {}, code.slice(1, -1));

@@ -4,7 +4,7 @@ import { drawBlocks } from "./blocks.js";
 import { clock, dayAndClock, dayKey, dayName, full, toDate } from "./dates.js";
 import { fill, h, icon } from "./dom.js";
 import { mrkdwn } from "./mrkdwn.js";
-import { avatar } from "./people.js";
+import { avatar, nameOf } from "./people.js";
 import { currentLanguage, say } from "./words.js";
 
 const NEAR_BOTTOM = 60;
@@ -17,7 +17,10 @@ export class MessageList {
     this.calls = calls;
     this.inThread = inThread;
     this.drawn = new Map();
-    root.addEventListener("scroll", () => calls.nearBottom?.(this.isAtBottom()), { passive: true });
+    this.pinned = true;
+    root.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    // A drawer that opens below must not hide the newest message.
+    new ResizeObserver(() => this.pinned && this.toBottom()).observe(root);
     root.addEventListener("keydown", (event) => this.walk(event));
   }
 
@@ -25,7 +28,13 @@ export class MessageList {
     return this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR_BOTTOM;
   }
 
+  scrolled() {
+    this.pinned = this.isAtBottom();
+    this.calls.nearBottom?.(this.pinned);
+  }
+
   toBottom() {
+    this.pinned = true;
     this.root.scrollTop = this.root.scrollHeight;
   }
 
@@ -36,7 +45,7 @@ export class MessageList {
 
   // `model` is {messages, people, failures, newFrom, empty}.
   draw(model, { jump = false } = {}) {
-    const stick = jump || this.isAtBottom();
+    const stick = jump || this.pinned;
     const top = this.root.scrollTop;
     const focus = this.rememberFocus();
     const nodes = [];
@@ -104,7 +113,7 @@ export class MessageList {
   drawMessage(message, { follows, failure }, model) {
     const { people } = model;
     const user = people.users.get(message.user);
-    const name = message.username || user?.real_name || user?.name || say("unknownUser");
+    const name = message.username || (user && nameOf(user)) || say("unknownUser");
     const date = toDate(message.ts);
     const id = `${this.inThread ? "t" : "m"}-${message.ts.replace(".", "-")}`;
     const time = h("time", { class: "message-time", datetime: date.toISOString(), title: full(date) }, clock(date));

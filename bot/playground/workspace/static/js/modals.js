@@ -3,7 +3,7 @@
 import { drawBlocks } from "./blocks.js";
 import { fill, h, icon } from "./dom.js";
 import { Form } from "./inputs.js";
-import { plainText } from "./mrkdwn.js";
+import { plainNodes, plainText } from "./mrkdwn.js";
 import { reasonFor } from "./reasons.js";
 import { say } from "./words.js";
 
@@ -80,7 +80,7 @@ export class Modals {
 
   drawLayer({ view }, form) {
     const desk = { people: this.calls.people(), form, idPrefix: view.id, dispatch: (payload) => this.act(view, form, payload) };
-    const title = h("h2", { id: `${view.id}-title` }, plainText(view.title));
+    const title = h("h2", { id: `${view.id}-title` }, plainNodes(view.title));
     const back = this.stack.length > 1 ? icon("back") : icon("close");
     const close = h("button", { class: "icon-button", type: "button", "aria-label": say("close"), on: { click: () => this.close() } }, back);
     const foot = [

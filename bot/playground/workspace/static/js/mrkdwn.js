@@ -2,7 +2,8 @@
 
 import { h, link } from "./dom.js";
 import { fillDateTokens } from "./dates.js";
-import { emojiFor, withEmoji } from "./emoji.js";
+import { emojiFor, withEmoji, withSigns } from "./emoji.js";
+import { nameOf } from "./people.js";
 import { say } from "./words.js";
 
 const STYLES = { "*": "strong", _: "em", "~": "s" };
@@ -16,8 +17,12 @@ export function plainText(object) {
   return object.emoji === false ? object.text : withEmoji(object.text);
 }
 
+export function plainNodes(object) {
+  return withSigns(plainText(object));
+}
+
 export function textObject(object, people) {
-  if (object.type !== "mrkdwn") return plainText(object);
+  if (object.type !== "mrkdwn") return plainNodes(object);
   return mrkdwn(object.text, people, { linkBare: !object.verbatim });
 }
 
@@ -68,7 +73,7 @@ function inline(text, people, options, depth = 0) {
   const nodes = [];
   let buffer = "";
   const flush = () => {
-    if (buffer) nodes.push(unescape(buffer));
+    if (buffer) nodes.push(...withSigns(unescape(buffer)));
     buffer = "";
   };
   for (let at = 0; at < text.length; ) {
@@ -97,7 +102,7 @@ function emoji(text, at) {
   if (text[at] !== ":") return null;
   const match = /^:([a-z0-9_+-]+):/.exec(text.slice(at, at + 40));
   const sign = match && emojiFor(match[1]);
-  return sign ? { node: h("span", { class: "emoji" }, sign), end: at + match[0].length } : null;
+  return sign ? { node: h("span", { class: "emoji" }, withSigns(sign)), end: at + match[0].length } : null;
 }
 
 function bareLink(text, at) {
@@ -165,7 +170,7 @@ function dateNode(rest, fallback) {
 
 export function userMention(id, people, label = "") {
   const user = people.users.get(id);
-  const name = user ? user.real_name || user.name : unescape(label) || say("unknownUser");
+  const name = user ? nameOf(user) : unescape(label) || say("unknownUser");
   return h("span", { class: id === people.me ? "mention mention-me" : "mention", data: { userId: id } }, `@${name}`);
 }
 

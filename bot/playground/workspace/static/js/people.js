@@ -24,6 +24,11 @@ export function roleName(user) {
   return say(`role_${roleOf(user)}`);
 }
 
+// As Slack shows people: by their display name where they have one.
+export function nameOf(user) {
+  return user.display_name || user.real_name || user.name;
+}
+
 function initial(name) {
   const letter = [...String(name || "?").trim()][0] || "?";
   return letter.toLocaleUpperCase();
@@ -45,6 +50,6 @@ export function avatar(user, size = "medium") {
     box.style.setProperty("--avatar", `#${color}`);
     if (isLight(color)) box.classList.add("avatar-light");
   }
-  box.append(initial(user?.real_name || user?.name));
+  box.append(initial(user && nameOf(user)));
   return box;
 }

@@ -2,7 +2,7 @@
 
 import { h, link } from "./dom.js";
 import { fillDateTokens, toDate } from "./dates.js";
-import { emojiFor } from "./emoji.js";
+import { emojiFor, withSigns } from "./emoji.js";
 import { channelMention, groupMention, userMention } from "./mrkdwn.js";
 import { say } from "./words.js";
 
@@ -37,7 +37,7 @@ function styled(node, style = {}) {
 function richLeaf(element, people) {
   switch (element.type) {
     case "text":
-      return element.text.split("\n").flatMap((line, index) => (index ? [h("br"), line] : [line]));
+      return element.text.split("\n").flatMap((line, index) => (index ? [h("br"), ...withSigns(line)] : withSigns(line)));
     case "link":
       return link(element.url, element.text || element.url);
     case "user":
@@ -49,7 +49,7 @@ function richLeaf(element, people) {
     case "broadcast":
       return h("span", { class: "mention mention-all" }, `@${element.range}`);
     case "emoji":
-      return emojiFor(element.name) ?? `:${element.name}:`;
+      return h("span", { class: "emoji" }, withSigns(emojiFor(element.name) ?? `:${element.name}:`));
     case "date":
       return h("time", { datetime: toDate(element.timestamp).toISOString() }, fillDateTokens(element.timestamp, element.format, element.fallback || ""));
     default:

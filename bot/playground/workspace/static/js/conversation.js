@@ -1,0 +1,159 @@
+// One channel as the acting person sees it: its messages, an open thread, and what is written there.
+
+import { api } from "./api.js";
+import { Composer } from "./composer.js";
+import { fill, h, icon } from "./dom.js";
+import { MessageList } from "./messages.js";
+import { reasonFor } from "./reasons.js";
+import { say } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+const notEphemeral = (message) => !message.ephemeral;
+
+export class Conversation {
+  // `desk` has as, state and people; it is told through moved() that another place is shown.
+  constructor(desk) {
+    this.desk = desk;
+    this.channel = null;
+    this.thread = null;
+    this.messages = [];
+    this.replies = [];
+    this.newFrom = -1;
+    this.failures = new Map();
+    const calls = {
+      act: (message, payload) => this.act(message, payload),
+      openThread: (ts) => this.openThread(ts),
+      forgive: (ts) => this.fail(ts, null),
+    };
+    this.list = new MessageList(byId("messages"), { ...calls, nearBottom: (isThere) => isThere && this.reachBottom() });
+    this.jump = h("button", { class: "jump", type: "button", hidden: true, on: { click: () => this.list.toBottom() } });
+    this.composer = new Composer("composer", { send: (text) => this.send(text), command: (name, rest) => this.command(name, rest) });
+    byId("channel-below").append(this.jump, this.composer.node);
+    this.threadHead = h("div", { class: "pane-head" });
+    const scroller = h("div", { class: "scroller", id: "thread-messages", role: "log", tabindex: "0" });
+    this.threadList = new MessageList(scroller, calls, { inThread: true });
+    this.threadComposer = new Composer("thread-composer", { send: (text) => this.send(text, this.thread) }, { inThread: true });
+    byId("thread").append(this.threadHead, scroller, h("div", { class: "below" }, this.threadComposer.node));
+    document.addEventListener("visibilitychange", () => this.markRead());
+  }
+
+  // Another person sits down: nothing of the last one's may stay on the desk.
+  empty() {
+    this.failures.clear();
+    this.composer.empty();
+    this.threadComposer.empty();
+    this.list.clear();
+    this.threadList.clear();
+  }
+
+  draw() {
+    const channel = this.desk.people.channels.get(this.channel);
+    if (!channel) return;
+    const { commands } = this.desk.state;
+    fill(byId("channel-head"), h("h1", {}, h("span", { class: "hash", "aria-hidden": "true" }, channel.is_private ? icon("lock") : "#"), channel.name), h("span", { class: "topic" }, channel.topic || ""));
+    byId("messages").setAttribute("aria-label", say("messagesIn", { channel: channel.name }));
+    const refusal = channel.is_member === false ? say("notMember") : null;
+    this.composer.draw({ placeholder: say("messageTo", { channel: channel.name }), commands, refusal });
+    fill(this.jump, icon("arrow"), say("jump"));
+    const closer = h("button", { class: "icon-button", type: "button", "aria-label": say("closeThread"), on: { click: () => this.openThread(null) } }, icon("close"));
+    fill(this.threadHead, h("h2", {}, say("thread")), h("span", { class: "topic" }, `#${channel.name}`), closer);
+    byId("thread").setAttribute("aria-label", say("thread"));
+    this.threadComposer.draw({ placeholder: say("replyHere"), commands, refusal });
+  }
+
+  drawMessages(options) {
+    const { people } = this.desk;
+    this.list.draw({ messages: this.messages, people, failures: this.failures, newFrom: this.newFrom > 0 ? this.newFrom : -1, empty: say("empty") }, options);
+    if (this.thread) this.threadList.draw({ messages: this.replies, people, failures: this.failures, newFrom: -1, empty: say("loading") }, options);
+  }
+
+  async openChannel(id, thread = null) {
+    if (id !== this.channel) this.composer.empty();
+    const unread = this.desk.people.channels.get(id)?.unread || 0;
+    this.channel = id;
+    this.messages = [];
+    this.newFrom = -1;
+    this.list.clear();
+    this.desk.moved();
+    await Promise.all([this.loadMessages({ jump: true, unread }), this.openThread(thread)]);
+  }
+
+  async openThread(ts) {
+    const opener = this.thread;
+    this.thread = ts;
+    this.replies = [];
+    byId("thread").hidden = !ts;
+    byId("app").classList.toggle("with-thread", Boolean(ts));
+    this.desk.moved();
+    this.threadList.clear();
+    if (ts) {
+      await this.loadThread({ jump: true });
+      // On a touch screen focus would raise the keyboard over the thread.
+      if (matchMedia("(hover: hover)").matches) this.threadComposer.field.focus({ preventScroll: true });
+    } else if (opener) {
+      byId("messages").querySelector(`[data-thread="${CSS.escape(opener)}"]`)?.focus({ preventScroll: true });
+    }
+  }
+
+  async loadMessages({ jump = false, unread = 0 } = {}) {
+    const { channel, desk: { as } } = this;
+    const answer = await api.messages(as, channel);
+    if (!answer.messages || as !== this.desk.as || channel !== this.channel) return;
+    const wasPinned = this.list.pinned;
+    const grew = answer.messages.length > this.messages.length;
+    this.messages = answer.messages;
+    if (unread) this.newFrom = Math.max(0, this.messages.length - unread);
+    this.drawMessages({ jump });
+    if (jump || wasPinned) this.jump.hidden = true;
+    else if (grew) this.jump.hidden = false;
+    this.markRead();
+  }
+
+  async loadThread(options) {
+    const { channel, thread, desk: { as } } = this;
+    if (!thread) return;
+    const answer = await api.thread(as, channel, thread);
+    if (as !== this.desk.as || thread !== this.thread) return;
+    if (answer.messages && !answer.messages.length) return void this.openThread(null);
+    this.replies = answer.messages || this.replies;
+    this.drawMessages(options);
+  }
+
+  reachBottom() {
+    this.jump.hidden = true;
+    this.markRead();
+  }
+
+  markRead() {
+    const last = this.messages.filter(notEphemeral).at(-1);
+    if (!last || document.visibilityState !== "visible" || !this.list.pinned) return;
+    const mark = `${this.desk.as}/${this.channel}/${last.ts}`;
+    if (mark === this.readMark) return;
+    this.readMark = mark;
+    api.read({ as: this.desk.as, channel: this.channel, ts: last.ts });
+  }
+
+  async act(message, payload) {
+    this.fail(message.ts, null);
+    const answer = await api.action({ as: this.desk.as, channel: this.channel, message_ts: message.ts, ...payload });
+    if (!answer.ok) this.fail(message.ts, reasonFor(answer));
+  }
+
+  fail(ts, reason) {
+    if (reason) this.failures.set(ts, reason);
+    else if (!this.failures.delete(ts)) return;
+    this.drawMessages();
+  }
+
+  async send(text, thread = null) {
+    const answer = await api.message({ as: this.desk.as, channel: this.channel, text, ...(thread && { thread_ts: thread }) });
+    if (answer.ok) (thread ? this.threadList : this.list).toBottom();
+    return answer.ok ? null : `${say("oops")}: ${reasonFor(answer)}`;
+  }
+
+  async command(command, text) {
+    const answer = await api.command({ as: this.desk.as, channel: this.channel, command, text });
+    if (answer.ok) this.list.toBottom();
+    return answer.ok ? null : say("commandFailed", { command, reason: reasonFor(answer) });
+  }
+}
