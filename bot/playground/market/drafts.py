@@ -1,0 +1,490 @@
+"""What each verb would do now, worked out from the rows and nothing done: plans and effects share it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+KINDS = {
+    "hold": "orders",
+    "release": "orders",
+    "cancel": "orders",
+    "refund": "orders",
+    "suspend": "accounts",
+    "reinstate": "accounts",
+    "warn": "accounts",
+    "remove_follows": "accounts",
+    "takedown": "listings",
+    "restore": "listings",
+    "remove_post": "posts",
+    "restore_post": "posts",
+}
+"""The collection that each verb acts on."""
+
+TEMPLATES = ("identity_check", "spam_warning")
+_BACK_BY_ITSELF = {"card": "card", "wallet": "wallet", "carrier": "carrier", "points": "points"}
+_MAX_AFFECTED = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Why the state forbids a verb."""
+
+    code: str
+    message: str
+    status: int = 409
+
+    def as_problem(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money that would go back."""
+
+    amount: int
+    currency: str
+    route: str
+    external_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """One verb on one subject: the changes to its row, and everything around them."""
+
+    kind: str
+    subject_id: str
+    refused: Refused | None = None
+    reversible: bool = True
+    currency: str | None = None
+    refund_amount: int = 0
+    withheld_amount: int = 0
+    refund_route: str = "none"
+    steps: tuple[tuple[str, int | None], ...] = ()
+    affects: tuple[Mapping[str, str], ...] = ()
+    messages: tuple[Mapping[str, str], ...] = ()
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+    """The columns of the subject's row that change, as they are and as they will be."""
+    refund: Refund | None = None
+    listings: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+
+    def token(self, secret: bytes) -> str:
+        """Changes whenever what the verb would do changes; the moment itself does not count."""
+        content = {
+            "kind": self.kind,
+            "subject": self.subject_id,
+            "refused": self.refused.code if self.refused else None,
+            "before": {name: _plain(value) for name, value in self.before.items()},
+            "money": [self.currency, self.refund_amount, self.withheld_amount, self.refund_route],
+            "steps": self.steps,
+            "affects": [dict(one) for one in self.affects],
+            "listings": self.listings,
+            "follows": self.follows,
+        }
+        body = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return "plan_" + hmac.new(secret, body.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def as_plan(self, secret: bytes) -> dict[str, Any]:
+        """The contract's Plan."""
+        plan: dict[str, Any] = {
+            "kind": self.kind,
+            "subject_id": self.subject_id,
+            "allowed": self.refused is None,
+            "reversible": self.reversible,
+            "plan_token": self.token(secret),
+            "refund_amount": self.refund_amount,
+            "withheld_amount": self.withheld_amount,
+            "refund_route": self.refund_route,
+            "steps": [step_json(name, "planned", amount) for name, amount in self.steps],
+            "affects": [dict(one) for one in self.affects],
+            "messages": [dict(one) for one in self.messages],
+        }
+        if self.currency is not None:
+            plan["currency"] = self.currency
+        if self.refused is not None:
+            plan["refusal"] = self.refused.as_problem()
+        return plan
+
+
+def step_json(
+    name: str, state: str, amount: int | None, detail: str | None = None
+) -> dict[str, Any]:
+    """The contract's Step."""
+    step: dict[str, Any] = {"name": name, "state": state}
+    if amount is not None:
+        step["amount"] = amount
+    if detail is not None:
+        step["detail"] = detail
+    return step
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+async def draft(
+    conn: Any, kind: str, subject_id: str, params: Mapping[str, Any], now: datetime
+) -> Draft:
+    """What `kind` would do to this subject now; the row is locked if a transaction is open.
+
+    Raises:
+        LookupError: there is no such subject.
+    """
+    match KINDS[kind]:
+        case "orders":
+            return await _draft_order(conn, kind, subject_id, params, now)
+        case "accounts":
+            return await _draft_account(conn, kind, subject_id, params, now)
+        case "listings":
+            return await _draft_listing(conn, kind, subject_id, now)
+        case _:
+            return await _draft_post(conn, kind, subject_id)
+
+
+async def _row(conn: Any, table: str, key: str, subject_id: str) -> Any:
+    row = await conn.fetchrow(
+        f"SELECT * FROM market.{table} WHERE {key} = $1 FOR UPDATE",  # noqa: S608 - our own names
+        subject_id,
+    )
+    if row is None:
+        raise LookupError(subject_id)
+    return row
+
+
+# ---- Orders
+
+
+async def _draft_order(
+    conn: Any, kind: str, order_id: str, params: Mapping[str, Any], now: datetime
+) -> Draft:
+    order = await _row(conn, "orders", "order_id", order_id)
+    refunded = await conn.fetchval(
+        "SELECT coalesce(sum(amount), 0)::bigint FROM market.refunds WHERE order_id = $1 AND state <> 'failed'",
+        order_id,
+    )
+    match kind:
+        case "hold":
+            return _hold(order, now)
+        case "release":
+            return _release(order)
+        case "cancel":
+            return _cancel(order, refunded, params.get("refund_policy", "normal"), now)
+        case _:
+            return _refund(order, refunded, params)
+
+
+def _ended(order: Any) -> Refused | None:
+    if order["canceled_at"] is not None or order["status"] == "canceled":
+        return Refused(code="already_canceled", message="The order is cancelled.")
+    if order["shipped_at"] is not None or order["status"] in {"shipped", "delivered", "completed"}:
+        return Refused(code="already_shipped", message="The order has been shipped.")
+    return None
+
+
+def _hold(order: Any, now: datetime) -> Draft:
+    refused = _ended(order)
+    if refused is None and order["held_at"] is not None:
+        refused = Refused(code="already_held", message="The order is held already.")
+    return Draft(
+        kind="hold",
+        subject_id=order["order_id"],
+        refused=refused,
+        currency=order["currency"],
+        steps=(("stop_shipment", None), ("hold_payout", None)),
+        before={"held_at": order["held_at"]},
+        after={"held_at": now},
+    )
+
+
+def _release(order: Any) -> Draft:
+    refused = _ended(order)
+    if refused is None and order["held_at"] is None:
+        refused = Refused(code="not_held", message="The order is not held.")
+    return Draft(
+        kind="release",
+        subject_id=order["order_id"],
+        refused=refused,
+        currency=order["currency"],
+        steps=(("resume_shipment", None), ("resume_payout", None)),
+        before={"held_at": order["held_at"]},
+        after={"held_at": None},
+    )
+
+
+def _cancel(order: Any, refunded: int, policy: str, now: datetime) -> Draft:
+    paid = _left(order, refunded)
+    method = order["payment_method"]
+    # Withheld: card payments go back to the card, and nothing else goes anywhere.
+    by_itself = method == "card" if policy == "withhold" else method in _BACK_BY_ITSELF
+    refund = paid if by_itself else 0
+    route = _BACK_BY_ITSELF.get(method, "bank_transfer") if refund else "none"
+    if not by_itself and paid and policy == "normal":
+        route = "bank_transfer"
+    steps: list[tuple[str, int | None]] = [("stop_shipment", None)]
+    if refund:
+        steps.append(("refund_payment" if method != "card" else "void_payment", refund))
+    steps.append(("restore_stock", None))
+    if policy == "normal" and order["discount_amount"]:
+        steps.append(("restore_coupon", order["discount_amount"]))
+    if policy == "normal" and order["points_amount"]:
+        steps.append(("restore_points", order["points_amount"]))
+    steps += [("hold_payout", None), ("notify_buyer", None), ("notify_seller", None)]
+    number = order["order_id"]
+    return Draft(
+        kind="cancel",
+        subject_id=number,
+        refused=_ended(order),
+        reversible=False,
+        currency=order["currency"],
+        refund_amount=refund,
+        withheld_amount=paid - refund,
+        refund_route=route,
+        steps=tuple(steps),
+        messages=(
+            {
+                "to": "buyer",
+                "subject": "ご注文のキャンセルについて",
+                "body": f"ご注文 {number} は、当サービスの確認により成立しませんでした。",
+            },
+            {
+                "to": "seller",
+                "subject": "注文キャンセルのお知らせ",
+                "body": f"注文 {number} は運営によりキャンセルされました。発送しないでください。",
+            },
+        ),
+        before={
+            "status": order["status"],
+            "canceled_at": order["canceled_at"],
+            "held_at": order["held_at"],
+        },
+        after={"status": "canceled", "canceled_at": now, "held_at": None},
+        refund=Refund(amount=refund, currency=order["currency"], route="original")
+        if refund
+        else None,
+    )
+
+
+def _refund(order: Any, refunded: int, params: Mapping[str, Any]) -> Draft:
+    left = _left(order, refunded)
+    amount = int(params.get("amount") or left)
+    route = params.get("route", "original")
+    method = order["payment_method"]
+    refused: Refused | None = None
+    if order["paid_at"] is None and order["status"] == "pending":
+        refused = Refused(code="not_paid", message="The order has not been paid.")
+    elif left <= 0:
+        refused = Refused(code="already_refunded", message="Everything was given back already.")
+    elif params.get("currency", order["currency"]) != order["currency"]:
+        refused = Refused(code="currency_mismatch", message=f"The order is in {order['currency']}.")
+    elif amount > left:
+        refused = Refused(
+            code="amount_exceeds_paid",
+            message=f"{left} {order['currency']} can still be given back.",
+        )
+    elif route == "original" and method not in _BACK_BY_ITSELF:
+        refused = Refused(
+            code="needs_bank_transfer",
+            message="This payment cannot be reversed: pay it back by bank.",
+        )
+    return Draft(
+        kind="refund",
+        subject_id=order["order_id"],
+        refused=refused,
+        reversible=False,
+        currency=order["currency"],
+        refund_amount=amount if method in _BACK_BY_ITSELF else 0,
+        withheld_amount=0,
+        refund_route=_BACK_BY_ITSELF.get(method, "bank_transfer"),
+        steps=(("refund_payment", amount), ("notify_buyer", None)),
+        before={"refunded_amount": refunded},
+        after={"refunded_amount": refunded + amount},
+        refund=Refund(
+            amount=amount,
+            currency=order["currency"],
+            route=route,
+            external_reference=params.get("external_reference"),
+        ),
+    )
+
+
+def _left(order: Any, refunded: int) -> int:
+    if order["paid_at"] is None and order["status"] == "pending":
+        return 0
+    paid = order["total_amount"] - order["discount_amount"] - order["points_amount"]
+    return max(0, int(paid) - int(refunded))
+
+
+# ---- Accounts
+
+
+async def _draft_account(
+    conn: Any, kind: str, account_id: str, params: Mapping[str, Any], now: datetime
+) -> Draft:
+    account = await _row(conn, "accounts", "account_id", account_id)
+    closed = (
+        Refused(code="account_closed", message="The account is closed.")
+        if account["status"] == "closed"
+        else None
+    )
+    match kind:
+        case "suspend":
+            return await _suspend(conn, account, closed, now)
+        case "reinstate":
+            return await _reinstate(conn, account, closed)
+        case "warn":
+            return Draft(
+                kind="warn",
+                subject_id=account_id,
+                refused=closed,
+                reversible=False,
+                steps=(("notify_account", None),),
+                messages=(
+                    {"to": "account", "body": f"警告: {params.get('template', TEMPLATES[0])}"},
+                ),
+            )
+        case _:
+            follows = await conn.fetch(
+                """SELECT f.followee_id FROM (
+                     SELECT DISTINCT ON (followee_id) followee_id, kind FROM market.follow_events
+                      WHERE follower_id = $1 AND occurred_at >= $2
+                      ORDER BY followee_id, occurred_at DESC, event_id DESC) f
+                    WHERE f.kind = 'follow' ORDER BY 1""",
+                account_id,
+                params.get("since") or datetime.min.replace(tzinfo=now.tzinfo),
+            )
+            return Draft(
+                kind="remove_follows",
+                subject_id=account_id,
+                refused=None
+                if follows
+                else Refused(code="nothing_to_remove", message="It follows nobody since then."),
+                reversible=False,
+                steps=(("remove_follows", len(follows)),),
+                follows=tuple(row["followee_id"] for row in follows),
+            )
+
+
+async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetime) -> Draft:
+    account_id = account["account_id"]
+    refused = closed
+    if refused is None and account["status"] == "suspended":
+        refused = Refused(code="already_suspended", message="The account is suspended already.")
+    listings = await conn.fetch(
+        "SELECT listing_id FROM market.listings WHERE seller_id = $1 AND status = 'active' ORDER BY 1",
+        account_id,
+    )
+    orders = await conn.fetch(
+        """SELECT order_id, buyer_id FROM market.orders
+            WHERE seller_id = $1 AND status IN ('pending', 'paid') AND canceled_at IS NULL
+            ORDER BY order_id LIMIT $2""",
+        account_id,
+        _MAX_AFFECTED,
+    )
+    return Draft(
+        kind="suspend",
+        subject_id=account_id,
+        refused=refused,
+        steps=(
+            ("end_sessions", None),
+            *((("hide_listings", len(listings)),) if listings else ()),
+            ("hold_payout", None),
+            ("notify_account", None),
+        ),
+        affects=tuple(
+            {"kind": "order", "id": row["order_id"], "summary": "発送前の注文(購入者あり)"}
+            for row in orders
+        ),
+        messages=(
+            {
+                "to": "account",
+                "subject": "アカウントのご利用停止について",
+                "body": "規約に反する可能性のあるご利用を確認したため、アカウントのご利用を停止しました。",
+            },
+        ),
+        before={"status": account["status"], "suspended_at": account["suspended_at"]},
+        after={"status": "suspended", "suspended_at": now},
+        listings=tuple(row["listing_id"] for row in listings),
+    )
+
+
+async def _reinstate(conn: Any, account: Any, closed: Refused | None) -> Draft:
+    refused = closed
+    if refused is None and account["status"] != "suspended":
+        refused = Refused(code="not_suspended", message="The account is not suspended.")
+    listings = await conn.fetch(
+        "SELECT listing_id FROM backoffice.hidden_listings WHERE account_id = $1 ORDER BY 1",
+        account["account_id"],
+    )
+    return Draft(
+        kind="reinstate",
+        subject_id=account["account_id"],
+        refused=refused,
+        steps=(
+            ("allow_sessions", None),
+            *((("show_listings", len(listings)),) if listings else ()),
+            ("resume_payout", None),
+            ("notify_account", None),
+        ),
+        messages=({"to": "account", "body": "アカウントのご利用停止を解除しました。"},),
+        before={"status": account["status"], "suspended_at": account["suspended_at"]},
+        after={"status": "active", "suspended_at": None},
+        listings=tuple(row["listing_id"] for row in listings),
+    )
+
+
+# ---- Listings and posts
+
+
+async def _draft_listing(conn: Any, kind: str, listing_id: str, now: datetime) -> Draft:  # noqa: ARG001
+    listing = await _row(conn, "listings", "listing_id", listing_id)
+    removed = listing["status"] == "removed"
+    refused: Refused | None = None
+    if kind == "takedown" and removed:
+        refused = Refused(code="already_removed", message="The listing is removed already.")
+    if kind == "restore" and not removed:
+        refused = Refused(code="not_removed", message="The listing is on sale.")
+    before = await conn.fetchval(
+        "SELECT status FROM backoffice.removed_listings WHERE listing_id = $1", listing_id
+    )
+    after = "removed" if kind == "takedown" else before or "active"
+    return Draft(
+        kind=kind,
+        subject_id=listing_id,
+        refused=refused,
+        currency=listing["currency"],
+        steps=(
+            ("remove_listing" if kind == "takedown" else "show_listing", None),
+            ("notify_seller", None),
+        ),
+        before={"status": listing["status"]},
+        after={"status": after},
+    )
+
+
+async def _draft_post(conn: Any, kind: str, post_id: str) -> Draft:
+    shown = await conn.fetchval("SELECT true FROM market.posts WHERE post_id = $1", post_id)
+    hidden = await conn.fetchval(
+        "SELECT true FROM backoffice.removed_posts WHERE post_id = $1", post_id
+    )
+    if not shown and not hidden:
+        raise LookupError(post_id)
+    refused: Refused | None = None
+    if kind == "remove_post" and not shown:
+        refused = Refused(code="already_removed", message="The post is hidden already.")
+    if kind == "restore_post" and not hidden:
+        refused = Refused(code="not_removed", message="The post is shown.")
+    return Draft(
+        kind=kind,
+        subject_id=post_id,
+        refused=refused,
+        steps=(("hide_post" if kind == "remove_post" else "show_post", None),),
+        before={"hidden": bool(hidden)},
+        after={"hidden": kind == "remove_post"},
+    )

@@ -1,0 +1,302 @@
+"""The back office's pages: orders and accounts with their state, and what was done to each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from aiohttp import web
+
+from bot.locale import N_, Messages, messages_for
+from bot.playground.web import CONTENT_SECURITY_POLICY
+
+if TYPE_CHECKING:
+    from bot.playground.market.server import Marketplace
+
+STATIC = Path(__file__).parent / "static"
+PER_PAGE = 50
+
+_FILTERS = {
+    "orders": {
+        "all": (N_("All orders"), "true"),
+        "held": (N_("Held"), "held_at IS NOT NULL AND canceled_at IS NULL"),
+        "canceled": (N_("Cancelled"), "canceled_at IS NOT NULL"),
+        "shipped": (N_("Shipped"), "shipped_at IS NOT NULL"),
+    },
+    "accounts": {
+        "all": (N_("All accounts"), "true"),
+        "suspended": (N_("Suspended"), "status = 'suspended'"),
+        "sellers": (N_("Sellers"), "is_seller"),
+    },
+}
+_STATES = {
+    "pending": N_("Awaiting payment"),
+    "paid": N_("Paid"),
+    "shipped": N_("Shipped"),
+    "delivered": N_("Delivered"),
+    "completed": N_("Completed"),
+    "canceled": N_("Cancelled"),
+    "active": N_("Active"),
+    "suspended": N_("Suspended"),
+    "closed": N_("Closed"),
+    "held": N_("Held"),
+}
+_BY_HAND = {
+    "orders": {"hold": N_("Hold"), "release": N_("Release"), "cancel": N_("Cancel order")},
+    "accounts": {"suspend": N_("Suspend"), "reinstate": N_("Reinstate")},
+}
+
+
+def add_routes(app: web.Application, marketplace: Marketplace) -> None:
+    """The pages of one marketplace."""
+    pages = Pages(marketplace)
+    app.router.add_get("/", pages.list_orders)
+    app.router.add_get("/accounts", pages.list_accounts)
+    app.router.add_get("/orders/{id}", pages.show_order)
+    app.router.add_get("/accounts/{id}", pages.show_account)
+    app.router.add_post("/{collection}/{id}/by-hand", pages.act_by_hand)
+    app.router.add_static("/static", STATIC)
+
+
+class Pages:
+    """Draws the pages; every text that came from a user is escaped."""
+
+    def __init__(self, marketplace: Marketplace) -> None:
+        self._market = marketplace
+
+    async def list_orders(self, request: web.Request) -> web.Response:
+        return await self._list(request, "orders", "order_id", "ordered_at")
+
+    async def list_accounts(self, request: web.Request) -> web.Response:
+        return await self._list(request, "accounts", "account_id", "updated_at")
+
+    async def _list(
+        self, request: web.Request, collection: str, key: str, order: str
+    ) -> web.Response:
+        messages, locale = _language(request)
+        filters = _FILTERS[collection]
+        chosen = request.query.get("show", "all")
+        chosen = chosen if chosen in filters else "all"
+        search = request.query.get("q", "").strip()[:100].replace("\x00", "")
+        number = request.query.get("page", "1")
+        number_ = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+        where = filters[chosen][1]
+        rows = await self._market.pool.fetch(
+            f"""SELECT * FROM market.{collection} WHERE {where} AND ($1 = '' OR {key} ILIKE '%' || $1 || '%')
+                 ORDER BY {order} DESC, {key} LIMIT {PER_PAGE + 1} OFFSET $2""",  # noqa: S608 - our own names
+            search,
+            (max(number_, 1) - 1) * PER_PAGE,
+        )
+        shown = rows[:PER_PAGE]
+        draw = _order_rows if collection == "orders" else _account_rows
+        tabs = "".join(
+            f'<a href="?{urlencode({"show": name, "lang": locale})}"'
+            f"{' aria-current=page' if name == chosen else ''}>{escape(messages.t(label))}</a>"
+            for name, (label, _) in filters.items()
+        )
+        more = (
+            f'<a class="more" href="?{urlencode({"show": chosen, "q": search, "page": number_ + 1, "lang": locale})}">'
+            f"{escape(messages.t(N_('Older')))}</a>"
+            if len(rows) > PER_PAGE
+            else ""
+        )
+        body = (
+            f'<div class="bar"><nav class="tabs">{tabs}</nav><form method="get" role="search">'
+            f'<input type="hidden" name="lang" value="{locale}">'
+            f'<input type="search" name="q" value="{escape(search)}" placeholder="{escape(messages.t(N_("Search by id")))}"'
+            f' aria-label="{escape(messages.t(N_("Search by id")))}"></form></div>'
+            f"{draw(shown, messages)}{more}"
+        )
+        return self._page(request, messages, locale, body, refresh=not search)
+
+    async def show_order(self, request: web.Request) -> web.Response:
+        return await self._show(request, "orders", "order_id")
+
+    async def show_account(self, request: web.Request) -> web.Response:
+        return await self._show(request, "accounts", "account_id")
+
+    async def _show(self, request: web.Request, collection: str, key: str) -> web.Response:
+        messages, locale = _language(request)
+        subject_id = request.match_info["id"].replace("\x00", "")
+        row = await self._market.pool.fetchrow(
+            f"SELECT * FROM market.{collection} WHERE {key} = $1",  # noqa: S608
+            subject_id,
+        )
+        if row is None:
+            return self._page(
+                request,
+                messages,
+                locale,
+                f"<p>{escape(messages.t(N_('There is no {id}.'), id=subject_id))}</p>",
+                status=404,
+            )
+        operations = await self._market.pool.fetch(
+            "SELECT * FROM backoffice.operations WHERE subject_id = $1 ORDER BY seq DESC LIMIT 100",
+            subject_id,
+        )
+        facts = "".join(
+            f"<dt>{escape(name)}</dt><dd>{_linked(name, value, locale)}</dd>"
+            for name, value in dict(row).items()
+            if value is not None and name != "admin_url"
+        )
+        buttons = "".join(
+            f'<button name="verb" value="{verb}">{escape(messages.t(label))}</button>'
+            for verb, label in _BY_HAND[collection].items()
+        )
+        body = (
+            f"<h1>{escape(subject_id)}</h1>"
+            f'<form class="by-hand" method="post" action="/{collection}/{quote(subject_id, safe="")}/by-hand?lang={locale}">'
+            f"<span>{escape(messages.t(N_('By hand, past the bot:')))}</span>{buttons}</form>"
+            f"<dl>{facts}</dl><h2>{escape(messages.t(N_('What was done')))}</h2>"
+            f"{_operation_rows(operations, messages)}"
+        )
+        return self._page(request, messages, locale, body)
+
+    async def act_by_hand(self, request: web.Request) -> web.Response:
+        """A colleague in the back office changes something under the bot's feet."""
+        collection, subject_id = request.match_info["collection"], request.match_info["id"]
+        form = await request.post()
+        verb = str(form.get("verb", ""))
+        if verb not in _BY_HAND.get(collection, {}):
+            raise web.HTTPBadRequest(text="This cannot be done here.")
+        await self._market.carry_out(
+            verb,
+            subject_id,
+            {"reason": "by hand", "actor": "back office"},
+            key=f"by-hand-{uuid4().hex}",
+        )
+        lang = "en" if request.query.get("lang") == "en" else "ja"
+        raise web.HTTPSeeOther(f"/{collection}/{quote(subject_id, safe='')}?lang={lang}")
+
+    def _page(
+        self,
+        request: web.Request,
+        messages: Messages,
+        locale: str,
+        body: str,
+        *,
+        status: int = 200,
+        refresh: bool = False,
+    ) -> web.Response:
+        other = "en" if locale == "ja" else "ja"
+        title = escape(messages.t(N_("Minato Market: back office")))
+        switch = urlencode({**dict(request.query), "lang": other})
+        html = (
+            f'<!doctype html><html lang="{locale}"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"{'<meta http-equiv=refresh content=5>' if refresh else ''}"
+            f'<title>{title}</title><link rel="stylesheet" href="/static/page.css"></head><body>'
+            f'<header><strong>{title}</strong><nav><a href="/?lang={locale}">{escape(messages.t(N_("Orders")))}</a>'
+            f'<a href="/accounts?lang={locale}">{escape(messages.t(N_("Accounts")))}</a>'
+            f'<a href="?{switch}" lang="{other}">{"English" if other == "en" else "日本語"}</a></nav>'
+            f"<time>{escape(messages.t(N_('Market time')))} {self._market.clock.now():%Y-%m-%d %H:%M} UTC</time></header>"
+            f"<main>{body}</main></body></html>"
+        )
+        return web.Response(
+            text=html,
+            status=status,
+            content_type="text/html",
+            headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+        )
+
+
+def _language(request: web.Request) -> tuple[Messages, str]:
+    wanted = request.query.get("lang") or request.headers.get("Accept-Language", "ja")[:2]
+    locale = "en" if wanted == "en" else "ja"
+    return messages_for(locale), locale
+
+
+def _state(name: str, messages: Messages) -> str:
+    label = messages.t(_STATES[name]) if name in _STATES else name
+    return f'<span class="state {escape(name)}">{escape(label)}</span>'
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> str:
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    if not lines:
+        return f'<p class="empty">{escape(empty)}</p>'
+    head = "".join(f"<th scope=col>{escape(one)}</th>" for one in heads)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _order_rows(rows: Sequence[Any], messages: Messages) -> str:
+    t = messages.t
+    return _table(
+        [
+            t(N_("Order")),
+            t(N_("State")),
+            t(N_("Amount")),
+            t(N_("Buyer")),
+            t(N_("Seller")),
+            t(N_("Ordered")),
+        ],
+        (
+            [
+                _link("orders", row["order_id"]),
+                _state(
+                    "held" if row["held_at"] and not row["canceled_at"] else row["status"], messages
+                ),
+                escape(messages.money(row["total_amount"], row["currency"])),
+                _link("accounts", row["buyer_id"]),
+                _link("accounts", row["seller_id"]),
+                f"{row['ordered_at']:%m-%d %H:%M}",
+            ]
+            for row in rows
+        ),
+        t(N_("Nothing here yet.")),
+    )
+
+
+def _account_rows(rows: Sequence[Any], messages: Messages) -> str:
+    t = messages.t
+    return _table(
+        [t(N_("Account")), t(N_("State")), t(N_("Name")), t(N_("Created"))],
+        (
+            [
+                _link("accounts", row["account_id"]),
+                _state(row["status"], messages),
+                escape(row["display_name"]),
+                f"{row['created_at']:%Y-%m-%d}" if row["created_at"] else "",
+            ]
+            for row in rows
+        ),
+        t(N_("Nothing here yet.")),
+    )
+
+
+def _operation_rows(rows: Sequence[Any], messages: Messages) -> str:
+    t = messages.t
+    lines = []
+    for row in rows:
+        outcome = json.loads(row["outcome"])
+        said = outcome.get("failure", {}).get("message") or ", ".join(
+            f"{step['name']}{' ' + str(step['amount']) if 'amount' in step else ''}"
+            for step in outcome.get("steps", ())
+            if step["state"] == "done"
+        )
+        lines.append(
+            [
+                f"{row['received_at']:%m-%d %H:%M:%S}",
+                escape(row["kind"]),
+                escape(row["state"]),
+                escape(said),
+                escape(str(json.loads(row["body"]).get("actor", ""))),
+            ]
+        )
+    heads = [t(N_("Time")), t(N_("What")), t(N_("State")), t(N_("Details")), t(N_("Who"))]
+    return _table(heads, lines, t(N_("Nothing was done to it.")))
+
+
+def _link(collection: str, subject_id: str) -> str:
+    return f'<a href="/{collection}/{quote(subject_id, safe="")}">{escape(subject_id)}</a>'
+
+
+def _linked(name: str, value: Any, locale: str) -> str:
+    if name in {"buyer_id", "seller_id", "account_id"}:
+        return _link("accounts", str(value)).replace('">', f'?lang={locale}">', 1)
+    return escape(str(value))
