@@ -32,7 +32,7 @@ class PlayClock:
         if start.tzinfo is None:
             raise ValueError("A market time has a zone")
         self._monotonic = monotonic
-        self._speed = _fitting(speed)
+        self._speed = check_speed(speed)
         self._base = start
         self._since = monotonic()
         self._paused = False
@@ -78,13 +78,13 @@ class PlayClock:
 
     def change_speed(self, speed: float) -> None:
         """Go on from here at another speed."""
-        speed = _fitting(speed)
+        speed = check_speed(speed)
         self._rebase(self.target())
         self._speed = speed
 
     def go_on_from(self, moment: datetime, speed: float) -> None:
         """Stand at `moment` and go on at `speed`; never back behind what is visible."""
-        self._speed = _fitting(speed)
+        self._speed = check_speed(speed)
         self._rebase(max(moment, self._visible))
 
     def advance(self, by: timedelta) -> None:
@@ -96,7 +96,12 @@ class PlayClock:
         self._since = self._monotonic()
 
 
-def _fitting(speed: float) -> float:
+def check_speed(speed: float) -> float:
+    """The speed, if a clock can run at it.
+
+    Raises:
+        SayableError: it cannot.
+    """
     if not math.isfinite(speed) or not 0 < speed <= FASTEST:
         raise SayableError(
             f"The speed must be a number above 0 and at most {FASTEST:,.0f} "

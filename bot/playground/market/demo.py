@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.domain.clock import WallClock
 from bot.domain.errors import SayableError
-from bot.playground.market.clock import PlayClock
+from bot.playground.market.clock import PlayClock, check_speed
 from bot.playground.market.load import Progress, connect
 from bot.playground.market.player import DirectorySource, Player, Source, open_play
 from bot.playground.market.player_feed import BEFORE_ALL
@@ -43,16 +43,15 @@ async def prepare_demo(
     Raises:
         SayableError: the directory is refused, the speed is none, or another play was begun here.
     """
+    chosen_speed = _choose_speed(market_dir, speed)
     source = _choose_source(market_dir, seed, progress)
     connection = await connect(dsn)
     try:
-        # Asked first: a speed that is refused must leave nothing behind.
-        speed = _choose_speed(market_dir, speed)
         position = await open_play(connection, source)
         visible = position.market_time
         if visible == BEFORE_ALL:
             visible = position.started_at - timedelta(microseconds=1)
-        clock = PlayClock(visible, speed, driven=True)
+        clock = PlayClock(visible, chosen_speed, driven=True)
         player = Player(dsn, clock, source)
         await player.step()
         await player.disconnect()
@@ -74,10 +73,10 @@ def _this_morning() -> datetime:
 
 
 def _choose_speed(market_dir: Path | None, speed: float | None) -> float:
-    if market_dir is not None:
-        return DIRECTORY_SPEED if speed is None else speed
-    if speed is not None and speed > SHOPPERS_FASTEST:
+    if speed is None:
+        return SHOPPERS_SPEED if market_dir is None else DIRECTORY_SPEED
+    if market_dir is None and speed > SHOPPERS_FASTEST:
         raise SayableError(
-            f"The built-in shoppers cannot be faster than --speed {SHOPPERS_FASTEST:,.0f}."
+            f"The built-in shoppers keep up with a speed of {SHOPPERS_FASTEST:,.0f} at most."
         )
-    return SHOPPERS_SPEED if speed is None else speed
+    return check_speed(speed)

@@ -234,11 +234,11 @@ class Player:
 
     async def step(self) -> None:
         """Make everything visible up to the clock's time."""
-        connection = await self._connected()
+        await self._connected()
         until = self._clock.target()
         if self._end is not None and not self._ended:
             until = min(until, self._end)
-        visible = await self.play_until(connection, until)
+        visible = await self.play_until(until)
         self._clock.show(visible)
         if self._end is not None and visible >= self._end and not self._ended:
             self._ended = True
@@ -249,8 +249,9 @@ class Player:
                 visible.isoformat(timespec="seconds"),
             )
 
-    async def play_until(self, connection: Any, until: datetime) -> datetime:
+    async def play_until(self, until: datetime) -> datetime:
         """One transaction: what happens up to `until`, and the note of it; the time reached."""
+        connection = await self._connected()
         async with connection.transaction():
             since: datetime = await connection.fetchval(
                 "SELECT market_time FROM playground.play FOR UPDATE"
