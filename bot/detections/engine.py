@@ -32,7 +32,7 @@ class Selects(Protocol):
     ) -> Rows: ...
 
 
-class DetectionFault(Exception):  # noqa: N818 - the project's word: a fault is no sayable error
+class DetectionFault(Exception):
     """Why a run of a detection found nothing at all; its message names the detection and what to do."""
 
 
