@@ -63,20 +63,20 @@ class Shoppers:
     def write_hour(self, hour: int) -> list[Fed]:
         """What begins in one hour, counted from the start of the play; rows may lie later, never earlier."""
         begin = self._start + hour * HOUR
+        # Those of this very hour come back later: nobody may act before signing up.
         recent = [
             person
             for ago in range(1, NEW_FOR_HOURS)
             if hour - ago >= self.first_hour
             for person in self._newcomers(hour - ago)
         ]
-        newcomers = self._newcomers(hour)
-        rows = [account_row(person) for person in newcomers]
+        rows = [account_row(person) for person in self._newcomers(hour)]
         shopping = Hour(
             self._dice(f"hour {hour}"),
             begin,
             self.population,
             self.listings,
-            (*recent, *newcomers),
+            tuple(recent),
         )
         rows += shopping.write()
         rows += self._write_fraud(hour)

@@ -111,7 +111,7 @@ class Hour:
             order_id=make_id(rng, "o"),
             buyer=buyer,
             listings=(first, *more),
-            ordered_at=max(at, buyer.created_at + timedelta(minutes=3)),
+            ordered_at=at,
             method=method,
             course=make_course(rng, method, at),
             card=buyer.cards[0] if by_card else None,

@@ -1,0 +1,366 @@
+"""The demo's own shoppers: repeatable, busy, with fraud to find and honest people who look like it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from bot.domain.errors import SayableError
+from bot.playground.market.clock import PlayClock
+from bot.playground.market.demo import prepare_demo
+from bot.playground.market.directory import RELATIONS
+from bot.playground.market.player import Player, open_play
+from bot.playground.market.shoppers import HISTORY, HOUR, Shoppers, ShoppersSource
+from bot.playground.market.shoppers_people import HOSTILE_NAMES
+from bot.playground.market.shoppers_rows import Fed
+
+START = datetime(2024, 4, 1, 1, tzinfo=UTC)
+SEEDS = (1, 2, 3)
+
+
+def days_rows(seed: int, hours: Iterable[int]) -> list[Fed]:
+    shoppers = Shoppers(seed, START)
+    return shoppers.write_past() + [row for hour in hours for row in shoppers.write_hour(hour)]
+
+
+def whole(seed: int) -> list[Fed]:
+    """The past and the first day of a demo."""
+    return days_rows(seed, range(-72, 24))
+
+
+def of(rows: list[Fed], relation: str) -> list[dict[str, Any]]:
+    return [dict(row.values) for row in rows if row.relation == relation]
+
+
+def truth(rows: list[Fed], kind: str, **wanted: str) -> set[str]:
+    return {
+        row["subject_id"]
+        for row in of(rows, "truth")
+        if row["subject_kind"] == kind and wanted.items() <= row.items()
+    }
+
+
+# ---- repeatable
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    assert whole(7) == whole(7)
+
+
+def test_another_seed_tells_another_story() -> None:
+    assert whole(7) != whole(8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_row_lies_more_than_an_hour_before_the_hour_that_writes_it(seed: int) -> None:
+    """The feed is supplied an hour ahead, so no row comes too late to be played."""
+    shoppers = Shoppers(seed, START)
+
+    for hour in range(-72, 48):
+        begin = START + hour * HOUR
+        assert all(row.at > begin - HOUR for row in shoppers.write_hour(hour))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ids_are_unique_and_everybody_exists_before_acting(seed: int) -> None:
+    rows = whole(seed)
+    created = {row["account_id"]: row["created_at"] for row in of(rows, "accounts")}
+    listed = {row["listing_id"]: row["created_at"] for row in of(rows, "listings")}
+    orders = {row["order_id"]: row for row in of(rows, "orders")}
+
+    assert len(created) == len(of(rows, "accounts"))
+    assert len(orders) == len(of(rows, "orders"))
+    for order in orders.values():
+        assert created[order["buyer_id"]] <= order["ordered_at"]
+        assert created[order["seller_id"]] <= order["ordered_at"]
+    for item in of(rows, "order_items"):
+        assert listed[item["listing_id"]] <= orders[item["order_id"]]["ordered_at"]
+    for event in of(rows, "follow_events"):
+        assert created[event["follower_id"]] <= event["occurred_at"]
+        assert event["followee_id"] in created
+
+
+# ---- what is to be found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fraud_is_there_at_once_and_then_one_to_three_cases_a_minute(seed: int) -> None:
+    """At speed 60 an hour of the market is a minute of the visitor's."""
+    rows = whole(seed)
+    begun: dict[str, datetime] = {}
+    for row in of(rows, "truth"):
+        if row["label"] == "fraud" and row["subject_kind"] == "order":
+            no = row["story_no"]
+            begun[no] = min(begun.get(no, row["labelled_at"]), row["labelled_at"])
+    by_hour = Counter((at - START) // HOUR for at in begun.values())
+
+    assert any(at <= START for at in begun.values())
+    assert min(at for at in begun.values() if at > START) <= START + timedelta(minutes=10)
+    assert by_hour[0] >= 2
+    assert all(1 <= by_hour[hour] <= 3 for hour in range(23))
+    assert not any(hour < -1 for hour in by_hour)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_person_stands_behind_seller_and_buyers(seed: int) -> None:
+    rows = whole(seed)
+    accounts = {row["account_id"]: row for row in of(rows, "accounts")}
+    orders = {row["order_id"]: row for row in of(rows, "orders")}
+
+    def shared(order: dict[str, Any]) -> set[str]:
+        seller, buyer = accounts[order["seller_id"]], accounts[order["buyer_id"]]
+        pairs = {
+            "device": (order["device_id"], seller["signup_device_id"]),
+            "ip": (order["ip"], seller["signup_ip"]),
+            "address": (order["ship_address"], seller["address"]),
+            "phone": (buyer["phone"], seller["phone"]),
+        }
+        return {name for name, (one, other) in pairs.items() if one == other}
+
+    links = Counter(
+        link
+        for order_id in truth(rows, "order", story="ring", label="fraud")
+        for link in shared(orders[order_id])
+    )
+    careful = [shared(orders[o]) for o in truth(rows, "order", story="careful")]
+    honest = [
+        shared(order)
+        for order_id, order in orders.items()
+        if order_id not in truth(rows, "order", label="fraud")
+    ]
+
+    assert all(links[name] > 5 for name in ("device", "ip", "address"))
+    assert careful
+    assert all(found == {"address", "phone"} for found in careful)
+    # Honest near misses: an office shares its network with a maker in the building, never more.
+    assert {frozenset(found) for found in honest} <= {frozenset(), frozenset({"ip"})}
+    assert frozenset({"ip"}) in {frozenset(found) for found in honest}
+
+
+def _cards_within_an_hour(rows: list[Fed]) -> dict[str, int]:
+    """The most cards that each buyer showed within an hour."""
+    seen: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+    for row in of(rows, "payment_attempts"):
+        seen[row["account_id"]].append((row["attempted_at"], row["card_fingerprint"]))
+    return {
+        account: max(
+            len({card for at, card in uses if begin <= at < begin + HOUR}) for begin, _ in uses
+        )
+        for account, uses in seen.items()
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_stolen_cards_show_as_many_cards_and_honest_ones_do_not(seed: int) -> None:
+    rows = whole(seed)
+    cards = _cards_within_an_hour(rows)
+    orders = {row["order_id"]: row for row in of(rows, "orders")}
+    bursts = {orders[o]["buyer_id"] for o in truth(rows, "order", story="card_burst")}
+    fraudsters = truth(rows, "account", label="fraud")
+
+    assert bursts
+    assert all(cards[buyer] > 3 for buyer in bursts)
+    assert max(count for account, count in cards.items() if account not in fraudsters) == 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_stolen_card_is_used_again_within_the_hour(seed: int) -> None:
+    rows = whole(seed)
+    orders = {row["order_id"]: row for row in of(rows, "orders")}
+    uses: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for order_id in truth(rows, "order", story="same_card"):
+        uses[orders[order_id]["card_fingerprint"]].append(orders[order_id])
+
+    assert uses
+    for orders_of_card in uses.values():
+        times = [order["ordered_at"] for order in orders_of_card]
+        assert len(times) >= 3
+        assert max(times) - min(times) < HOUR
+        assert len({order["buyer_id"] for order in orders_of_card}) == 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_spammer_follows_a_crowd_and_a_fair_visitor_follows_few(seed: int) -> None:
+    rows = whole(seed)
+    fraudsters = truth(rows, "account", story="follow_churn")
+    follows: Counter[tuple[str, str]] = Counter(
+        (row["follower_id"], row["kind"]) for row in of(rows, "follow_events")
+    )
+
+    at_work = [spammer for spammer in fraudsters if follows[spammer, "follow"]]
+    assert at_work
+    for spammer in at_work:
+        assert follows[spammer, "follow"] >= 100
+        assert follows[spammer, "unfollow"] >= 30
+    busiest = max(n for (who, _), n in follows.items() if who not in fraudsters)
+    assert 20 < busiest < 60
+    lures = [row for row in of(rows, "posts") if row["urls"]]
+    assert {row["account_id"] for row in lures} == set(at_work)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_families_share_a_card_and_gift_buyers_send_to_many(seed: int) -> None:
+    rows = whole(seed)
+    orders = {row["order_id"]: row for row in of(rows, "orders")}
+    buyers_of_card = defaultdict(set)
+    doors_of_buyer = defaultdict(set)
+    for order_id in truth(rows, "order", story="family"):
+        buyers_of_card[orders[order_id]["card_fingerprint"]].add(orders[order_id]["buyer_id"])
+    for order_id in truth(rows, "order", story="gifts"):
+        doors_of_buyer[orders[order_id]["buyer_id"]].add(orders[order_id]["ship_address"])
+
+    assert all(len(buyers) == 2 for buyers in buyers_of_card.values())
+    assert max(len(doors) for doors in doors_of_buyer.values()) >= 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_honest_people_order_day_and_night_in_every_way_to_pay(seed: int) -> None:
+    rows = whole(seed)
+    fraud = truth(rows, "order", label="fraud")
+    honest = [order for order in of(rows, "orders") if order["order_id"] not in fraud]
+    by_hour = Counter((order["ordered_at"] - START) // HOUR for order in honest)
+    methods = {order["payment_method"] for order in honest}
+    night = sum(by_hour[hour] for hour in range(-55, -50))  # from three to eight in Japan
+    evening = sum(by_hour[hour] for hour in range(-63, -58))  # from seven to midnight
+
+    assert min(by_hour[hour] for hour in range(-71, 23)) >= 2
+    assert methods == {"card", "konbini", "wallet", "carrier", "bank_transfer", "points"}
+    assert evening > 1.5 * night
+    declined = [row for row in of(rows, "payment_attempts") if row["result"] == "declined"]
+    assert {"insufficient_funds", "expired_card"} <= {row["decline_code"] for row in declined}
+
+
+def test_hostile_names_are_among_the_people() -> None:
+    names = {row["display_name"] for row in of(whole(1), "accounts")}
+
+    assert set(HOSTILE_NAMES) <= names
+
+
+def test_no_ip_address_or_mail_host_belongs_to_anybody() -> None:
+    accounts = of(whole(1), "accounts")
+
+    assert all(str(row["email"]).endswith("@mail.example") for row in accounts)
+    assert {str(row["signup_ip"]).split(".")[0] for row in accounts} <= {"100", "203"}
+
+
+# ---- played
+
+
+@pytest.fixture
+async def market(market_dsn: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(market_dsn)
+    yield connection
+    await connection.close()
+
+
+async def _everything(market: Any) -> dict[str, list[str]]:
+    return {
+        relation: [
+            row[0]
+            for row in await market.fetch(f"SELECT t::text FROM market.{relation} t ORDER BY 1")
+        ]
+        for relation in RELATIONS
+    }
+
+
+async def _play(dsn: str, market: Any, hours: Iterable[float]) -> None:
+    """Play up to each of the hours with a new process for each."""
+    for hour in hours:
+        source = ShoppersSource(1, START)
+        await open_play(market, source)
+        player = Player(dsn, PlayClock(START, 1, driven=True), source)
+        await player.play_until(START + hour * HOUR)
+        await player.disconnect()
+
+
+async def test_the_demo_starts_with_a_past_of_three_days(market_dsn: str, market: Any) -> None:
+    clock, _ = await prepare_demo(market_dsn, market_dir=None, speed=None, seed=1)
+
+    first, count = await market.fetchrow("SELECT min(ordered_at), count(*) FROM market.orders")
+    states = {row[0] for row in await market.fetch("SELECT DISTINCT status FROM market.orders")}
+
+    assert clock.speed == 60
+    assert timedelta(0) <= (clock.now() - HISTORY) - first + HOUR <= 2 * HOUR
+    assert count > 400
+    assert {"pending", "paid", "shipped", "delivered", "canceled"} <= states
+
+
+async def test_restarts_tell_the_story_of_one_run(market_dsn: str, market: Any) -> None:
+    await _play(market_dsn, market, [5.3])
+    at_once = await _everything(market)
+    await market.execute("DROP SCHEMA feed CASCADE; DROP SCHEMA playground CASCADE")
+    for relation in RELATIONS:
+        await market.execute(f"DELETE FROM market.{relation}")
+
+    await _play(market_dsn, market, [-30, -0.01, 0, 0.5, 0.99, 1, 2.7, 5.3])
+
+    assert await _everything(market) == at_once
+
+
+async def test_everything_that_was_fed_is_played(market_dsn: str, market: Any) -> None:
+    """No row is written after its time has gone by."""
+    await _play(market_dsn, market, [hour / 4 for hour in range(48)])
+
+    for relation, at in (
+        ("accounts", "created_at"),
+        ("orders", "ordered_at"),
+        ("payment_attempts", "attempted_at"),
+        ("follow_events", "occurred_at"),
+        ("posts", "created_at"),
+        ("listings", "created_at"),
+    ):
+        missing = await market.fetchval(
+            f"SELECT count(*) FROM feed.{relation} f, playground.play p WHERE f.{at} <= p.market_time"
+        ) - await market.fetchval(f"SELECT count(*) FROM market.{relation}")
+        assert missing == 0, relation
+
+
+async def test_a_payout_is_announced_when_paid_and_withdrawn_while_held(
+    market_dsn: str, market: Any
+) -> None:
+    await _play(market_dsn, market, [0])
+    order_id, payout_at = await market.fetchrow(
+        "SELECT order_id, payout_at FROM market.orders "
+        "WHERE status = 'delivered' ORDER BY payout_at LIMIT 1"
+    )
+    assert payout_at > START
+    await market.execute(
+        "UPDATE market.orders SET held_at = $1 WHERE order_id = $2", START, order_id
+    )
+
+    after = (payout_at - START) / HOUR + 1
+    await _play(market_dsn, market, [after])
+    held = await market.fetchrow("SELECT * FROM market.orders WHERE order_id = $1", order_id)
+    assert (held["status"], held["payout_at"]) == ("delivered", None)
+
+    await market.execute("UPDATE market.orders SET held_at = NULL WHERE order_id = $1", order_id)
+    await _play(market_dsn, market, [after + 1])
+    paid = await market.fetchrow("SELECT * FROM market.orders WHERE order_id = $1", order_id)
+    assert (paid["status"], paid["payout_at"]) == ("completed", START + (after + 1) * HOUR)
+
+
+async def test_the_demo_runs_and_something_happens(market_dsn: str, market: Any) -> None:
+    clock, runner = await prepare_demo(market_dsn, market_dir=None, speed=3600, seed=2)
+    before = await market.fetchval("SELECT count(*) FROM market.orders")
+    began = clock.now()
+    stop = asyncio.Event()
+    running = asyncio.create_task(runner.run(stop))
+    await asyncio.sleep(2)
+    stop.set()
+    await running
+
+    assert clock.now() - began > HOUR
+    assert await market.fetchval("SELECT count(*) FROM market.orders") > before + 5
+
+
+async def test_another_seed_asks_for_a_clean_start(market_dsn: str) -> None:
+    await prepare_demo(market_dsn, market_dir=None, speed=60, seed=1)
+
+    with pytest.raises(SayableError, match=r"seed 1, and now .* seed 2 is asked for.*--fresh"):
+        await prepare_demo(market_dsn, market_dir=None, speed=60, seed=2)
