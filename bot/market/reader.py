@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,9 +16,11 @@ from bot.domain.masks import mask
 from bot.domain.subjects import Subject, SubjectKind
 from bot.market.absent import Present, quote, stand_in
 from bot.market.contract import CONTRACT
-from bot.market.selecting import Limits, Rows, select_within
+from bot.market.selecting import Limits, Rows, SelectFault, select_within
 
 _REQUIRED = ("accounts", "orders")
+# Grants and views change under a running process: a role that may write by now is refused by now.
+_EXAMINE_EVERY_S = 300.0
 
 # What this role may do beyond reading: the first line is enough to refuse it.
 _FIND_POWERS = """
@@ -114,6 +117,7 @@ class MarketReader:
         self._dsn = dsn
         self._schema = schema
         self._present: Present | None = None
+        self._examine_at = 0.0
 
     async def check(self) -> None:
         """Refuse a role that could write, and a schema without the relations that the contract requires.
@@ -175,14 +179,20 @@ class MarketReader:
         async with self._connected() as (conn, present):
             transaction = conn.transaction(readonly=True)
             await transaction.start()
-            return await select_within(
-                conn,
-                sql,
-                params,
-                schema=self._schema,
-                present=present,
-                limits=limits or Limits(),
-            )
+            try:
+                return await select_within(
+                    conn,
+                    sql,
+                    params,
+                    schema=self._schema,
+                    present=present,
+                    limits=limits or Limits(),
+                )
+            except SelectFault as fault:
+                if isinstance(fault.__cause__, asyncpg.UndefinedColumnError):
+                    # A view may have lost it since: the next run stands NULL in for it.
+                    self._present = None
+                raise
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Any, Present]]:
@@ -196,9 +206,14 @@ class MarketReader:
                 f"SET search_path TO {quote(self._schema)}, pg_temp;"
                 "SET statement_timeout TO '10s'; SET application_name TO 'mimawari reader'"
             )
-            if self._present is None:
-                self._present = await self._examine(conn)
-            yield conn, self._present
+            present = self._present
+            if present is None or time.monotonic() >= self._examine_at:
+                present = self._present = await self._examine(conn)
+                self._examine_at = time.monotonic() + _EXAMINE_EVERY_S
+            yield conn, present
+        except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError):
+            self._present = None
+            raise
         except (OSError, asyncpg.PostgresConnectionError) as error:
             raise _unreachable(error) from error
         finally:

@@ -34,7 +34,7 @@ class Rows:
     rows: tuple[Mapping[str, object], ...]
 
 
-class SelectFault(Exception):  # noqa: N818 - the project's word: a fault is no sayable error
+class SelectFault(Exception):
     """Why a SELECT gave nothing: its message is a sentence about the query, for its author."""
 
 
