@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.actions import registry
-from bot.cases.deciding import expire_requests
+from bot.cases.approving import expire_requests
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, Loaded

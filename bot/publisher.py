@@ -23,6 +23,7 @@ from bot.cases.room import CARDS, POSTS, Room
 from bot.domain.story import Story
 from bot.ledger import cases, claims, people
 from bot.ledger.claims import Claim
+from bot.ledger.engine import snapshot
 from bot.ledger.values import from_json
 from bot.locale import messages_for
 
@@ -141,7 +142,7 @@ class Publisher:
         claim = await self._claim(claims.CARDS, also)
         if claim is None:
             return False
-        async with self._room.engine.connect() as conn:
+        async with snapshot(self._room.engine) as conn:
             view = await cases.read_view(conn, claim.key)
             locale = await people.read_preference(conn, CHANNEL_LOCALE)
         if view is None:

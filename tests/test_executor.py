@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 
-from bot.cases.deciding import Choice, decide, dismiss
+from bot.cases.deciding import Decided, decide, dismiss
+from bot.cases.freezing import Choice
 from bot.cases.room import Room
 from bot.domain.cases import CaseState, CaseView, Operation, OperationState
 from bot.domain.plans import Plan
@@ -50,6 +51,14 @@ async def ended(room: Room, view: CaseView, *, within_s: float = 15) -> CaseView
             await asyncio.sleep(0.05)
 
 
+async def until_unknown(room: Room, view: CaseView) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            if only(await reread(room, view)).state is OperationState.UNKNOWN:
+                return
+            await asyncio.sleep(0.02)
+
+
 async def decide_cancel(room: Room, shop: Shop, order: str = "O-1") -> CaseView:
     """An approver cancels one order on the plan of this moment."""
     view = await an_open_case(room, order)
@@ -61,7 +70,7 @@ async def decide_cancel(room: Room, shop: Shop, order: str = "O-1") -> CaseView:
         reason="Stolen card",
     )
     answer = await decide(room, press_of(view, "U0TANAKA"), choice)
-    assert not isinstance(answer, type(None))
+    assert isinstance(answer, Decided)
     return view
 
 
@@ -164,9 +173,7 @@ async def test_a_lookup_verb_is_not_sent_again_before_its_execution_bound(
     shop.market.faults.switch_on(Fault.LATE, times=1, seconds=1.5)
     view = await decide_cancel(room, shop)
     async with executing(room, shop):
-        async with asyncio.timeout(5):
-            while only(await reread(room, view)).state is not OperationState.UNKNOWN:
-                await asyncio.sleep(0.02)
+        await until_unknown(room, view)
         await asyncio.sleep(2)
         async with room.engine.begin() as conn:
             await conn.execute(text("UPDATE ledger.operations SET due_at = clock_timestamp()"))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.actions import registry
-from bot.cases.deciding import Choice, may_open_modal, needs_second_person
+from bot.cases.freezing import Choice
+from bot.cases.gate import may_open_modal, needs_second_person
 from bot.cases.room import Press, Room, know
 from bot.cases.targets import Target, params_of, targets_of
 from bot.domain.actions import Action
@@ -15,6 +16,7 @@ from bot.domain.cases import CaseView
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.ledger import cases, posts
+from bot.ledger.engine import snapshot
 from bot.market.api import MarketApi, MarketUnreachable, SubjectNotFound
 
 PARALLEL = 8
@@ -117,5 +119,5 @@ async def still_as_shown(api: MarketApi, choice: Choice) -> bool:
 
 async def read_case(room: Room, case_id: int) -> CaseView | None:
     """One case as it stands."""
-    async with room.engine.connect() as conn:
+    async with snapshot(room.engine) as conn:
         return await cases.read_view(conn, case_id)

@@ -10,7 +10,9 @@ from slack_sdk.errors import SlackApiError
 
 from bot.actions import registry
 from bot.cards import modals
-from bot.cases.deciding import Choice, decide, may_open_modal, stop_rest
+from bot.cases.deciding import decide, stop_rest
+from bot.cases.freezing import Choice
+from bot.cases.gate import may_open_modal
 from bot.cases.opening import claim_case
 from bot.cases.planning import prepare, read_case
 from bot.cases.recording import settle_stopped

@@ -8,7 +8,9 @@ from slack_bolt.async_app import AsyncAck
 
 from bot.actions import registry
 from bot.cards import modals
-from bot.cases.deciding import Choice, Decided, approve, decide, dismiss, reject
+from bot.cases.approving import approve, reject
+from bot.cases.deciding import Decided, decide, dismiss
+from bot.cases.freezing import Choice
 from bot.cases.planning import prepare, shown_plans, still_as_shown
 from bot.cases.targets import chosen
 from bot.domain.refusals import Refusal, RefusalCode

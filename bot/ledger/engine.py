@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.domain.errors import SayableError
 
@@ -19,6 +21,15 @@ def create_engine(dsn: str, **options: Any) -> AsyncEngine:
         SayableError: the text is no PostgreSQL address.
     """
     return create_async_engine(sqlalchemy_url(dsn), **options)
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection whose reads all see the same moment, so that a case is not read half before and half
+    after a decision.
+    """
+    async with engine.connect() as conn:
+        yield await conn.execution_options(isolation_level="REPEATABLE READ")
 
 
 def sqlalchemy_url(dsn: str) -> str:

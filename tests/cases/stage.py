@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.cases.deciding import Choice
+from bot.cases.freezing import Choice
 from bot.cases.opening import open_findings, subjects_of
+from bot.cases.planning import read_case
 from bot.cases.room import Press, Room
 from bot.domain.cases import CaseView, MemberFacts
 from bot.domain.findings import Finding, Mode, Severity
@@ -79,8 +80,7 @@ async def the_case_of(room: Room, order: str) -> CaseView:
 
 
 async def reread(room: Room, view: CaseView) -> CaseView:
-    async with room.engine.connect() as conn:
-        again = await cases.read_view(conn, view.case_id)
+    again = await read_case(room, view.case_id)
     assert again is not None
     return again
 

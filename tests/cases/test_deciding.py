@@ -6,15 +6,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bot.cases.deciding import (
-    Decided,
-    approve,
-    decide,
-    dismiss,
-    expire_requests,
-    reject,
-    stop_rest,
-)
+from bot.cases.approving import approve, expire_requests, reject
+from bot.cases.deciding import Decided, decide, dismiss, stop_rest
 from bot.cases.room import Press, Room
 from bot.domain.cases import CaseState, DecisionState, OperationState
 from bot.domain.refusals import Refusal, RefusalCode

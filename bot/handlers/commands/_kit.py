@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.cards import answers
 from bot.cards.answers import Answer
-from bot.cases.deciding import may_open_modal
+from bot.cases.gate import may_open_modal
 from bot.cases.opening import open_by_hand
 from bot.cases.planning import read_case
 from bot.cases.room import Press

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.cards import answers
 from bot.cards.answers import Answer
-from bot.cases.deciding import may_open_modal
+from bot.cases.gate import may_open_modal
 from bot.cases.planning import read_case
 from bot.cases.room import Press
 from bot.domain.refusals import Refusal, RefusalCode

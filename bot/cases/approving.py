@@ -1,0 +1,188 @@
+"""Approve, reject or let expire what waits for a second person."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.actions import registry
+from bot.cases import policy as rules
+from bot.cases.deciding import Decided
+from bot.cases.freezing import (
+    carry_out,
+)
+from bot.cases.gate import brake, database_now, enter
+from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny
+from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.cases import CaseState, CaseView, DecisionState
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.domain.story import Story, StoryKind
+from bot.ledger import audit, cases, posts
+
+
+async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refusal:
+    """Approve a waiting request, bound to its frozen parameters; the last approval carries it out."""
+    async with room.engine.begin() as conn:
+        entered = await enter(conn, room, press, "approve")
+        if isinstance(entered, Refusal):
+            return entered
+        person, view = entered
+        decision = view.decision
+        refusal = await _waiting_refusal(conn, view, decision_id)
+        if refusal is not None or decision is None:
+            return refusal or Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+        refusal = rules.judge_approval(
+            room.policy,
+            decision.action,
+            person,
+            requested_by=decision.requested_by,
+            opened_by=view.opened_by,
+            approved_by=[approval.user_id for approval in decision.approvals],
+        )
+        if refusal is not None:
+            return await deny(conn, press.user_id, refusal, action="approve", case_id=view.case_id)
+        refusal = await brake(conn, decision.action)
+        if refusal is not None:
+            return refusal
+        if not await cases.insert_approval(conn, decision, press.user_id):
+            return Refusal(code=RefusalCode.ALREADY_APPROVED, action=decision.action)
+        complete = len(decision.approvals) + 1 >= decision.approvals_needed
+        if complete:
+            await cases.end_decision(conn, decision_id, DecisionState.APPROVED)
+        await cases.move_case(
+            conn,
+            view.case_id,
+            version=press.version,
+            to=CaseState.EXECUTING if complete else CaseState.AWAITING_APPROVAL,
+            by=press.user_id,
+        )
+        if complete:
+            await carry_out(conn, view, decision, registry()[decision.action])
+        await posts.queue_story(
+            conn,
+            view.case_id,
+            Story(
+                kind=StoryKind.APPROVED,
+                by=press.user_id,
+                by_name=person.display_name,
+                action=decision.action,
+            ),
+            dedupe_key=f"approval:{decision_id}:{press.user_id}",
+        )
+        await audit.append(
+            conn,
+            [
+                AuditEntry(
+                    actor=press.user_id,
+                    tag=AuditTag.DECISION_APPROVED,
+                    case_id=view.case_id,
+                    decision_id=decision_id,
+                    details={"params_hash": decision.params_hash, "complete": complete},
+                )
+            ],
+        )
+    room.bell.ring(OPERATIONS, CARDS, POSTS)
+    return Decided(case_id=view.case_id, decision_id=decision_id, awaiting_approval=not complete)
+
+
+async def reject(
+    room: Room, press: Press, decision_id: str, *, reason: str, note: str | None = None
+) -> Decided | Refusal:
+    """Turn a waiting request down, or take back one's own; the case is open again."""
+    async with room.engine.begin() as conn:
+        entered = await enter(conn, room, press, "reject")
+        if isinstance(entered, Refusal):
+            return entered
+        person, view = entered
+        decision = view.decision
+        refusal = await _waiting_refusal(conn, view, decision_id)
+        if refusal is not None or decision is None:
+            return refusal or Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+        rule = room.policy.file.actions.get(decision.action)
+        may_reject = rule is not None and bool(set(rule.approve) & person.roles)
+        if person.user_id != decision.requested_by and not may_reject:
+            refusal = rules.no_role(room.policy, "approve", rule.approve if rule else ())
+            return await deny(conn, press.user_id, refusal, action="reject", case_id=view.case_id)
+        await cases.end_decision(
+            conn,
+            decision_id,
+            DecisionState.REJECTED,
+            rejected_by=press.user_id,
+            rejected_reason=reason,
+        )
+        await cases.move_case(
+            conn, view.case_id, version=press.version, to=CaseState.OPEN, by=press.user_id
+        )
+        await posts.queue_story(
+            conn,
+            view.case_id,
+            Story(
+                kind=StoryKind.REJECTED,
+                by=press.user_id,
+                by_name=person.display_name,
+                action=decision.action,
+                reason=reason,
+                note=note,
+            ),
+            dedupe_key=f"rejected:{decision_id}",
+        )
+        await audit.append(
+            conn,
+            [
+                AuditEntry(
+                    actor=press.user_id,
+                    tag=AuditTag.DECISION_REJECTED,
+                    case_id=view.case_id,
+                    decision_id=decision_id,
+                    details={"reason": reason},
+                )
+            ],
+        )
+    room.bell.ring(CARDS, POSTS)
+    return Decided(case_id=view.case_id, decision_id=decision_id)
+
+
+async def expire_requests(room: Room) -> int:
+    """Let requests whose time has run out end; their cases are open again. Returns how many."""
+    async with room.engine.connect() as conn:
+        overdue = await cases.expired_decisions(conn)
+    for case_id, decision_id in overdue:
+        async with room.engine.begin() as conn:
+            head = await cases.lock_case(conn, case_id)
+            if head is None or head.state is not CaseState.AWAITING_APPROVAL:
+                continue
+            if not await cases.end_decision(conn, decision_id, DecisionState.EXPIRED):
+                continue
+            await cases.move_case(
+                conn, case_id, version=head.version, to=CaseState.OPEN, by="system"
+            )
+            await posts.queue_story(
+                conn, case_id, Story(kind=StoryKind.EXPIRED), dedupe_key=f"expired:{decision_id}"
+            )
+            await audit.append(
+                conn,
+                [
+                    AuditEntry(
+                        actor="system",
+                        tag=AuditTag.DECISION_EXPIRED,
+                        case_id=case_id,
+                        decision_id=decision_id,
+                    )
+                ],
+            )
+    if overdue:
+        room.bell.ring(CARDS, POSTS)
+    return len(overdue)
+
+
+async def _waiting_refusal(
+    conn: AsyncConnection, view: CaseView, decision_id: str
+) -> Refusal | None:
+    decision = view.decision
+    if decision is None or decision.decision_id != decision_id:
+        return Refusal(code=RefusalCode.STALE, case_id=view.case_id, at=view.updated_at)
+    if decision.state is not DecisionState.AWAITING_APPROVAL:
+        return Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+    now = await database_now(conn)
+    if decision.expires_at is not None and decision.expires_at <= now:
+        return Refusal(code=RefusalCode.EXPIRED, case_id=view.case_id, at=decision.expires_at)
+    return None

@@ -1,0 +1,183 @@
+"""Freeze what was decided: targets, plans, amounts and operations, bound by one hash."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.cases.targets import Target, params_of
+from bot.domain.actions import Action
+from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.cases import CaseView, Decision, DecisionState
+from bot.domain.plans import Plan
+from bot.domain.verbs import OperationClass, Verb
+from bot.ledger import cases, operations, people
+from bot.ledger.values import canonical_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a person chose: an action on targets, as planned and shown, and why."""
+
+    action: str
+    targets: tuple[Target, ...]
+    plans: tuple[Plan, ...]
+    reason: str
+    note: str | None = None
+
+
+def amounts_of(view: CaseView, targets: Collection[Target]) -> tuple[tuple[int, str], ...]:
+    """The money that these targets move, gross, one pair (amount, currency) a currency."""
+    moved = {subject for verb, subject in targets if verb in {Verb.CANCEL, Verb.REFUND}}
+    sums: dict[str, int] = {}
+    for member in view.members:
+        facts = member.facts
+        if member.subject in moved and facts.amount is not None:
+            # An order without a currency counts as one that no limit covers.
+            currency = facts.currency or "?"
+            sums[currency] = sums.get(currency, 0) + facts.amount
+    return tuple(sorted(((amount, currency) for currency, amount in sums.items()), reverse=True))
+
+
+def freeze(
+    view: CaseView,
+    choice: Choice,
+    *,
+    requested_by: str,
+    amounts: tuple[tuple[int, str], ...],
+    approvals_needed: int,
+    now: datetime,
+    approver_roles: tuple[str, ...] = (),
+    expires_at: datetime | None = None,
+) -> Decision:
+    chosen = set(choice.targets)
+    plans = tuple(plan for plan in choice.plans if (plan.verb, plan.subject) in chosen)
+    waits = approvals_needed > 0
+    return Decision(
+        decision_id=f"dec_{uuid4().hex}",
+        case_id=view.case_id,
+        case_version=view.version,
+        action=choice.action,
+        state=DecisionState.AWAITING_APPROVAL if waits else DecisionState.APPROVED,
+        requested_by=requested_by,
+        requested_at=now,
+        reason=choice.reason,
+        note=choice.note,
+        targets=choice.targets,
+        plans=plans,
+        params_hash=params_hash(view.case_id, choice, plans, amounts),
+        amounts=amounts,
+        approvals_needed=approvals_needed,
+        approver_roles=approver_roles,
+        expires_at=expires_at,
+        decided_at=None if waits else now,
+    )
+
+
+def params_hash(
+    case_id: int,
+    choice: Choice,
+    plans: Sequence[Plan],
+    amounts: Sequence[tuple[int, str]],
+) -> str:
+    """What an approval is bound to: any amendment of these changes it."""
+    return canonical_hash(
+        {
+            "case": case_id,
+            "action": choice.action,
+            "targets": sorted(
+                [verb.value, subject.kind.value, subject.id] for verb, subject in choice.targets
+            ),
+            "tokens": sorted([plan.verb.value, plan.subject.id, plan.token] for plan in plans),
+            "amounts": sorted([amount, currency] for amount, currency in amounts),
+        }
+    )
+
+
+def evidence_of(view: CaseView) -> dict[str, object]:
+    """What the person saw when they decided, by id and revision."""
+    return {
+        "revision": view.revision,
+        "findings": [finding.finding_id for finding in view.findings],
+        "members": [f"{member.subject.kind}:{member.subject.id}" for member in view.members],
+    }
+
+
+async def carry_out(
+    conn: AsyncConnection, view: CaseView, decision: Decision, action: Action
+) -> None:
+    """Queue the operations of a decision that nothing stands against any more, and label its members."""
+    await queue_operations(conn, view, decision, action)
+    subjects = {subject for _, subject in decision.targets}
+    if action.closes_case:
+        await cases.set_verdicts(conn, view.case_id, "fraud", subjects)
+    elif action.name == "reinstate":
+        await cases.set_verdicts(conn, view.case_id, "good", subjects)
+
+
+async def queue_operations(
+    conn: AsyncConnection, view: CaseView, decision: Decision, action: Action
+) -> None:
+    plans = {(plan.verb, plan.subject): plan for plan in decision.plans}
+    facts = {member.subject: member.facts for member in view.members}
+    classes = await people.read_capabilities(conn)
+    for verb, subject in decision.targets:
+        plan = plans.get((verb, subject))
+        body: dict[str, object] = {
+            "reason": decision.reason,
+            "actor": decision.requested_by,
+            **params_of(action, verb),
+        }
+        if decision.note:
+            body["note"] = decision.note
+        if plan is not None:
+            body["plan_token"] = plan.token
+        capability = classes.get(verb)
+        await operations.insert_operation(
+            conn,
+            operations.NewOperation(
+                operation_id=f"op_{uuid4().hex}",
+                decision_id=decision.decision_id,
+                case_id=view.case_id,
+                verb=verb,
+                subject=subject,
+                body=body,
+                plan_token=plan.token if plan else None,
+                # A verb that was never declared is trusted least.
+                operation_class=capability.operation_class if capability else OperationClass.NONE,
+                amount=facts[subject].amount if subject in facts else None,
+                currency=facts[subject].currency if subject in facts else None,
+            ),
+        )
+
+
+def decision_entries(decision: Decision, user_id: str, *, waits: bool) -> list[AuditEntry]:
+    details: dict[str, object] = {
+        "action": decision.action,
+        "reason": decision.reason,
+        "params_hash": decision.params_hash,
+        "amounts": [list(pair) for pair in decision.amounts],
+        "targets": [f"{verb}:{subject.kind}:{subject.id}" for verb, subject in decision.targets],
+        "approvals_needed": decision.approvals_needed,
+    }
+    requested = AuditEntry(
+        actor=user_id,
+        tag=AuditTag.DECISION_REQUESTED,
+        case_id=decision.case_id,
+        decision_id=decision.decision_id,
+        details=details,
+    )
+    if waits:
+        return [requested]
+    approved = AuditEntry(
+        actor=user_id,
+        tag=AuditTag.DECISION_APPROVED,
+        case_id=decision.case_id,
+        decision_id=decision.decision_id,
+        details={"params_hash": decision.params_hash, "complete": True, "alone": True},
+    )
+    return [requested, approved]

@@ -1,0 +1,117 @@
+"""The gate: who is there, which case, and whether it can be decided now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.actions import registry
+from bot.cases import policy as rules
+from bot.cases.freezing import amounts_of
+from bot.cases.room import Press, Room, deny, know, stale
+from bot.cases.targets import targets_of
+from bot.domain.cases import CaseState, CaseView, DecisionState
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.domain.roles import Person
+from bot.ledger import cases, people
+
+DISMISS = "dismiss"
+
+_DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
+_UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
+_UNDOING = frozenset({"reinstate", "release"})
+
+
+async def enter(
+    conn: AsyncConnection, room: Room, press: Press, action: str
+) -> tuple[Person, CaseView] | Refusal:
+    """The person and the locked case, if the person saw its present version."""
+    person = await know(conn, room, press.user_id)
+    if isinstance(person, Refusal):
+        return await deny(conn, press.user_id, person, action=action, case_id=press.case_id)
+    head = await cases.lock_case(conn, press.case_id)
+    if head is None:
+        return Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
+    if head.version != press.version:
+        return await stale(conn, head)
+    view = await cases.read_view(conn, press.case_id)
+    if view is None:
+        return Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
+    return person, view
+
+
+def state_refusal(view: CaseView, action: str) -> Refusal | None:
+    if view.state in (_UNDOABLE if action in _UNDOING else _DECIDABLE):
+        return None
+    match view.state:
+        case CaseState.AWAITING_APPROVAL:
+            return Refusal(code=RefusalCode.ALREADY_WAITING, case_id=view.case_id)
+        case CaseState.EXECUTING:
+            return Refusal(code=RefusalCode.BUSY, case_id=view.case_id)
+        case CaseState.DONE | CaseState.DISMISSED | CaseState.OPEN | CaseState.PARTLY_DONE:
+            return Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+
+
+async def brake(conn: AsyncConnection, action: str) -> Refusal | None:
+    pause = await people.read_pause(conn, action)
+    if pause is None:
+        return None
+    return Refusal(code=RefusalCode.PAUSED, by=pause.by, at=pause.at, reason=pause.reason)
+
+
+async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Refusal:
+    """Whether it makes sense to show this person the modal of an action; decides nothing.
+
+    A refusal is written to the log as at a decision, so that the answer comes at the press.
+    """
+    async with room.engine.begin() as conn:
+        entered = await enter(conn, room, press, action)
+        if isinstance(entered, Refusal):
+            return entered
+        person, view = entered
+        refusal: Refusal | None
+        if action in {"approve", "reject"}:
+            decision = view.decision
+            if decision is None or decision.state is not DecisionState.AWAITING_APPROVAL:
+                return Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+            rule = room.policy.file.actions.get(decision.action)
+            if action == "approve":
+                refusal = rules.judge_approval(
+                    room.policy,
+                    decision.action,
+                    person,
+                    requested_by=decision.requested_by,
+                    opened_by=view.opened_by,
+                    approved_by=[approval.user_id for approval in decision.approvals],
+                )
+            elif person.user_id == decision.requested_by or (
+                rule is not None and set(rule.approve) & person.roles
+            ):
+                refusal = None
+            else:
+                refusal = rules.no_role(room.policy, "approve", rule.approve if rule else ())
+        else:
+            stopped = state_refusal(view, action) or await brake(conn, action)
+            if stopped is not None:
+                return stopped
+            refusal = rules.judge_step(room.policy, action, person)
+        if refusal is not None:
+            return await deny(conn, press.user_id, refusal, action=action, case_id=view.case_id)
+        return view
+
+
+def needs_second_person(room: Room, person: Person, view: CaseView, action: str) -> bool:
+    """What the modal says of a second person, for all of the action's targets; the decision has the last word."""
+    targets = targets_of(registry()[action], view)
+    permitted = rules.judge_request(
+        room.policy, action, person, amounts_of(view, targets), opened_by=view.opened_by
+    )
+    return not isinstance(permitted, Refusal) and permitted.approvals_needed > 0
+
+
+async def database_now(conn: AsyncConnection) -> datetime:
+    """The database's clock, which lifetimes of requests run by."""
+    now: datetime = (await conn.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    return now
