@@ -24,8 +24,22 @@ def policy() -> Policy:
     return read_policy(DEFAULT_POLICY, registry())
 
 
-def a_person(*roles: Role, user_id: str = "U1", **flags: bool) -> Person:
-    return Person(user_id=user_id, team_id="T1", display_name="x", roles=frozenset(roles), **flags)
+def a_person(
+    *roles: Role,
+    user_id: str = "U1",
+    is_guest: bool = False,
+    is_bot: bool = False,
+    is_deleted: bool = False,
+) -> Person:
+    return Person(
+        user_id=user_id,
+        team_id="T1",
+        display_name="x",
+        roles=frozenset(roles),
+        is_guest=is_guest,
+        is_bot=is_bot,
+        is_deleted=is_deleted,
+    )
 
 
 @pytest.mark.parametrize(
