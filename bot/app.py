@@ -174,7 +174,6 @@ class Bot:
             await self._errands.drain()
             bell.cancel()
             await asyncio.gather(bell, return_exceptions=True)
-            await self._reader.close()
 
     async def set_channel_locale(self, locale: str) -> None:
         """Choose the language of the cards that everybody sees, and draw them anew."""
@@ -214,11 +213,11 @@ class Bot:
             ) from error
         try:
             if socket is not None:
-                await socket.connect_async()
+                await socket.connect_async()  # type: ignore[no-untyped-call]  # Bolt's own lack
             yield
         finally:
             if socket is not None:
-                await socket.close_async()
+                await socket.close_async()  # type: ignore[no-untyped-call]  # Bolt's own lack
             await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:

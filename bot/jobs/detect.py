@@ -8,7 +8,8 @@ from datetime import datetime
 from bot.cases.opening import open_findings, subjects_of
 from bot.cases.room import Room
 from bot.detections.detection import Detection
-from bot.detections.engine import run
+from bot.detections.engine import DetectionFault, run
+from bot.domain.errors import SayableError
 from bot.jobs.ticker import Tick
 from bot.market.reader import MarketReader
 
@@ -20,10 +21,10 @@ async def detect(room: Room, reader: MarketReader, detection: Detection, tick: T
     which the next one looks back to.
     """
     now = room.clock.now()
-    # A first run has no past of its own: it looks at the whole window.
-    findings = await run(
-        detection, reader, now=now, changed_since=tick.watermark or now - detection.window
-    )
+    try:
+        findings = await run(detection, reader, now=now, changed_since=tick.watermark)
+    except DetectionFault as fault:
+        raise SayableError(str(fault)) from fault
     if not findings:
         return now
     subjects = dict.fromkeys(subject for finding in findings for subject in subjects_of(finding))

@@ -16,7 +16,7 @@ from bot.domain.subjects import Subject
 from bot.handlers.buttons import show_modal
 from bot.handlers.desk import Desk
 from bot.handlers.payloads import CommandCall
-from bot.market.reader import MarketUnreadable
+from bot.market.reader import MarketUnreachableError
 
 Run = Callable[[Desk, CommandCall, str], Awaitable[Answer | Refusal]]
 
@@ -39,7 +39,7 @@ async def act_on(desk: Desk, call: CommandCall, subject: Subject, action: str) -
             return Refusal(code=RefusalCode.SUBJECT_NOT_FOUND, detail=subject.id)
         linked = [other for other in await desk.reader.link(subject) if other != subject]
         facts = await desk.reader.facts([subject, *linked])
-    except MarketUnreadable:
+    except MarketUnreachableError:
         return Refusal(code=RefusalCode.MARKET_UNREACHABLE, action=action)
     opened = await open_by_hand(
         desk.room,
