@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 
 from bot.playground.workspace.api_access import need_scope, readable_channel, visible_channel
@@ -90,8 +91,8 @@ def read_cursor(args: Args) -> int:
         return 0
     try:
         word, _, start = base64.b64decode(cursor, validate=True).decode().partition(":")
-        if word != "next":
-            raise ValueError(word)
-        return int(start)
     except (ValueError, binascii.Error):
         raise ApiError("invalid_cursor") from None
+    if word != "next" or not re.fullmatch(r"\d{1,9}", start):
+        raise ApiError("invalid_cursor")
+    return int(start)

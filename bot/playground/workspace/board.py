@@ -54,7 +54,7 @@ class Board:
             mentions=active_in(draft.text, draft.blocks, parse_full=draft.parse_full),
             links=links_in(draft.text, draft.blocks),
         )
-        self._state.keep(message)
+        channel.keep(message)
         if ephemeral_to is None:
             self._tell(message, "posted")
             self._send(channel, {**self._json(channel, message), "event_ts": message.ts})
@@ -82,7 +82,7 @@ class Board:
     def delete(self, channel: Channel, message: Message) -> None:
         previous = self._json(channel, message)
         now = self._state.next_ts()
-        del channel.messages[message.ts]
+        channel.remove(message.ts)
         self._tell(message, "deleted")
         if message.ephemeral_to is None:
             changed: Json = {"deleted_ts": message.ts, "previous_message": previous}

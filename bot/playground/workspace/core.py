@@ -59,8 +59,10 @@ class Core:
         """What the bot token may do; a test may take one away."""
         self.revoked = False
         """Whether somebody has uninstalled the app."""
+        self.channel_locale = "ja"
+        """The language of the shared cards, as somebody last chose it on the page."""
         self.on_channel_locale: Callable[[str], Awaitable[None]] | None = None
-        """Told when somebody chooses the language of the shared cards on the page."""
+        """Told when somebody chooses another."""
         self.base_url = ""
         """Where it is served; set by `serve_workspace`."""
         self.closing = asyncio.Event()

@@ -9,7 +9,6 @@ from aiohttp import web
 from bot.playground.workspace.acting import answered
 from bot.playground.workspace.api_errors import ApiError
 from bot.playground.workspace.core import Core
-from bot.playground.workspace.faults import FaultKind
 from bot.playground.workspace.state import Json, Message
 from bot.playground.workspace.triggers import ResponseUrl
 
@@ -19,39 +18,43 @@ _GONE = frozenset({"invalid_url", "expired_url", "used_url"})
 
 
 async def respond(core: Core, request: web.Request) -> web.StreamResponse:
-    """Answer one post to a response URL."""
-    fault = core.faults.strike(NAME)
-    if fault is not None and not fault.after and request.transport is not None:
-        if fault.kind is FaultKind.SERVER_ERROR:
-            return web.Response(status=500)
+    """Answer one post to a response URL; every fault of it breaks the connection."""
+    if core.faults.strike(NAME) is not None and request.transport is not None:
         request.transport.abort()
         return web.Response(status=500)
-    body: object = None
-    status, answer = 200, {"ok": True}
-    error: str | None = None
-    try:
-        body = json.loads(await request.text())
-        if not isinstance(body, dict):
-            raise ApiError("invalid_payload")
-        _carry_out(core, core.response_urls.use(request.match_info["secret"]), body)
-    except ValueError:
-        error = "invalid_payload"
-    except ApiError as refused:
-        error = refused.code
-    shown: Json = dict(answer)
-    if error is not None:
-        status, shown = (404 if error in _GONE else 400), {"ok": False, "error": error}
+    body = await _read(request)
+    error = _refusal(core, request.match_info["secret"], body)
+    status = 200 if error is None else 404 if error in _GONE else 400
+    answer: Json = {"ok": True} if error is None else {"ok": False, "error": error}
     core.traffic.note(
         "in",
         NAME,
         request=body,
-        response=shown,
+        response=answer,
         status=status,
         ok=error is None,
         error=error,
         ms=0,
     )
-    return web.json_response(shown, status=status)
+    return web.json_response(answer, status=status)
+
+
+async def _read(request: web.Request) -> object:
+    try:
+        return json.loads(await request.text())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refusal(core: Core, secret: str, body: object) -> str | None:
+    """Do what it asks; why not, if not."""
+    if not isinstance(body, dict):
+        return "invalid_payload"
+    try:
+        _carry_out(core, core.response_urls.use(secret), body)
+    except ApiError as error:
+        return error.code
+    return None
 
 
 def _carry_out(core: Core, lent: ResponseUrl, body: Json) -> None:

@@ -72,10 +72,30 @@ class Channel:
     created: int = 0
     messages: dict[str, Message] = field(default_factory=dict)
     """Oldest first, by ts."""
+    threads: dict[str, list[Message]] = field(default_factory=dict)
+    """The replies by their parent's ts, oldest first."""
     read_until: dict[str, str] = field(default_factory=dict)
 
+    def keep(self, message: Message) -> None:
+        """Add a message, and let the oldest go where there are too many."""
+        self.messages[message.ts] = message
+        if message.thread_ts is not None and message.ephemeral_to is None:
+            self.threads.setdefault(message.thread_ts, []).append(message)
+        while len(self.messages) > KEPT_MESSAGES:
+            self.remove(next(iter(self.messages)))
+
+    def remove(self, ts: str) -> None:
+        message = self.messages.pop(ts)
+        thread = self.threads.get(message.thread_ts or "", [])
+        if message in thread:
+            thread.remove(message)
+
     def replies_to(self, ts: str) -> list[Message]:
-        return [m for m in self.messages.values() if m.thread_ts == ts and m.ephemeral_to is None]
+        return list(self.threads.get(ts, []))
+
+
+class NotKnown(LookupError):
+    """An id that the workspace does not have; its message is a sentence."""
 
 
 class State:
@@ -134,29 +154,23 @@ class State:
         return f"{self._last_us // 1_000_000}.{self._last_us % 1_000_000:06d}"
 
     def user(self, user_id: str) -> User:
-        """Raises KeyError, with a sentence, for people that the workspace does not know."""
+        """Raises NotKnown for people that the workspace does not know."""
         if user_id not in self.users:
-            raise KeyError(f"the workspace has no user {user_id}")
+            raise NotKnown(f"the workspace has no user {user_id}")
         return self.users[user_id]
 
     def channel(self, channel_id: str) -> Channel:
-        """Raises KeyError, with a sentence, for channels that the workspace does not have."""
+        """Raises NotKnown for channels that the workspace does not have."""
         if channel_id not in self.channels:
-            raise KeyError(f"the workspace has no channel {channel_id}")
+            raise NotKnown(f"the workspace has no channel {channel_id}")
         return self.channels[channel_id]
 
     def usergroup(self, id_or_handle: str) -> Usergroup:
-        """Raises KeyError, with a sentence, for groups that the workspace does not have."""
+        """Raises NotKnown for groups that the workspace does not have."""
         for group in self.usergroups.values():
             if id_or_handle in (group.usergroup_id, group.handle):
                 return group
-        raise KeyError(f"the workspace has no user group {id_or_handle}")
-
-    def keep(self, message: Message) -> None:
-        channel = self.channels[message.channel]
-        channel.messages[message.ts] = message
-        while len(channel.messages) > KEPT_MESSAGES:
-            del channel.messages[next(iter(channel.messages))]
+        raise NotKnown(f"the workspace has no user group {id_or_handle}")
 
     def visible(self, channel_id: str, ts: str, viewer: str | None) -> Message | None:
         """A message as somebody may see it; `viewer` None: as the channel's history has it."""

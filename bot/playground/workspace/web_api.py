@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,45 +58,54 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """What goes back; `body` None: the connection breaks instead."""
+
+    status: int | None
+    body: Json | None
+    retry_after: int | None = None
+
+
 async def call(core: Core, request: web.Request) -> web.StreamResponse:
     """Answer one call of `/api/<method>`."""
     started = time.monotonic()
     name = request.match_info["method"]
     values: Json = {}
-    answer: Json | None = None
-    retry_after: int | None = None
-    status: int | None = 200
+    reply = _Reply(status=None, body=None)
     fault = core.faults.strike(name)
-    try:
-        if fault is not None and not fault.after:
-            raise _Struck(fault)
-        values, token = await read_call(request)
-        answer = {"ok": True, **carry_out(core, name, values, token)}
-        if fault is not None:
-            raise _Struck(fault)
-    except ApiError as error:
-        answer, retry_after = refusal(core, error), error.retry_after
-        status = 200 if retry_after is None else 429
-    except _Struck as struck:
-        status, answer, retry_after = _faulty_answer(struck.fault)
-    finally:
-        # A connection that breaks is in the log as well.
-        core.traffic.note(
-            "in",
-            name,
-            request=values,
-            response=answer,
-            status=status,
-            ok=bool(answer and answer.get("ok")),
-            error=None if answer is None else _error_of(answer),
-            ms=round((time.monotonic() - started) * 1000),
-        )
-    if answer is None:
+    if fault is None or fault.after:
+        values, reply = await _answer(core, name, request)
+    if fault is not None:
+        reply = _faulty(fault)
+    core.traffic.note(
+        "in",
+        name,
+        request=values,
+        response=reply.body,
+        status=reply.status,
+        ok=bool(reply.body and reply.body.get("ok")),
+        error=_error_of(reply, fault),
+        ms=round((time.monotonic() - started) * 1000),
+    )
+    if reply.body is None:
         return await _break_off(core, request, fault)
     headers = {"X-OAuth-Scopes": ",".join(sorted(core.scopes))}
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    return web.json_response(answer, status=status or 200, headers=headers)
+    if reply.retry_after is not None:
+        headers["Retry-After"] = str(reply.retry_after)
+    return web.json_response(reply.body, status=reply.status or 200, headers=headers)
+
+
+async def _answer(core: Core, name: str, request: web.Request) -> tuple[Json, _Reply]:
+    values: Json = {}
+    try:
+        values, token = await read_call(request)
+        body = {"ok": True, **carry_out(core, name, values, token)}
+        return values, _Reply(status=200, body=body)
+    except ApiError as error:
+        status = 200 if error.retry_after is None else 429
+        body = refusal(core, error)
+        return values, _Reply(status=status, body=body, retry_after=error.retry_after)
 
 
 def carry_out(core: Core, name: str, values: Json, token: str | None) -> Json:
@@ -130,39 +140,33 @@ def refusal(core: Core, error: ApiError) -> Json:
     return answer
 
 
-class _Struck(Exception):
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.kind)
-        self.fault = fault
-
-
-def _faulty_answer(fault: Fault) -> tuple[int | None, Json | None, int | None]:
-    """Status, body and Retry-After; no body: nothing is answered."""
+def _faulty(fault: Fault) -> _Reply:
     match fault.kind:
         case FaultKind.SERVER_ERROR:
-            return 500, {"ok": False, "error": "internal_error"}, None
+            return _Reply(status=500, body={"ok": False, "error": "internal_error"})
         case FaultKind.UNAVAILABLE:
-            return 503, {"ok": False, "error": "service_unavailable"}, None
+            return _Reply(status=503, body={"ok": False, "error": "service_unavailable"})
         case FaultKind.RATELIMITED:
-            return 429, {"ok": False, "error": "ratelimited"}, fault.retry_after
+            body: Json = {"ok": False, "error": "ratelimited"}
+            return _Reply(status=429, body=body, retry_after=fault.retry_after)
         case FaultKind.REFUSED:
-            return 200, {"ok": False, "error": fault.code}, None
+            return _Reply(status=200, body={"ok": False, "error": fault.code})
         case FaultKind.TIMEOUT | FaultKind.DROPPED:
-            return None, None, None
+            return _Reply(status=None, body=None)
 
 
 async def _break_off(core: Core, request: web.Request, fault: Fault | None) -> web.StreamResponse:
     if fault is not None and fault.kind is FaultKind.TIMEOUT:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HELD_S):
                 await core.closing.wait()
-        except TimeoutError:
-            pass
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
 
 
-def _error_of(answer: Json) -> str | None:
-    error = answer.get("error")
+def _error_of(reply: _Reply, fault: Fault | None) -> str | None:
+    if reply.body is None:
+        return None if fault is None else str(fault.kind)
+    error = reply.body.get("error")
     return None if error is None else str(error)

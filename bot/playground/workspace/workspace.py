@@ -74,6 +74,18 @@ class Workspace(Core):
     ) -> Posted:
         return acting.post(self, user_id, channel_id, text, thread_ts)
 
+    def mark_read(self, user_id: str, channel_id: str, ts: str) -> None:
+        channel = self.state.channel(channel_id)
+        channel.read_until[self.state.user(user_id).user_id] = ts
+        self.stream.tell("state", {}, to=user_id)
+
+    async def set_channel_locale(self, locale: str) -> None:
+        """Choose the language of the shared cards, `ja` or `en`; the demo hears of it."""
+        self.channel_locale = locale
+        if self.on_channel_locale is not None:
+            await self.on_channel_locale(locale)
+        self.stream.tell("state", {})
+
     # ---- What is to be seen
 
     def messages(self, channel_id: str) -> list[Message]:
