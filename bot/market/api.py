@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +18,8 @@ from bot.domain.plans import Affected, Plan, PlanMessage, PlanStep, StepState
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Capability, OperationClass, Verb
 
-logger = logging.getLogger(__name__)
-
 MAX_ANSWER = 1024 * 1024
+MAX_RETRY_AFTER_S = 3600.0
 _PATHS = {
     SubjectKind.ORDER: "orders",
     SubjectKind.ACCOUNT: "accounts",
@@ -52,6 +51,7 @@ class ReceivedOperation:
     verb: str
     subject_id: str
     state: str
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class MarketApi:
                     verb=Verb(entry["kind"]),
                     operation_class=OperationClass(entry["idempotency"]),
                     key_window_s=_optional_int(entry.get("key_window_s")),
-                    execution_bound_s=int(entry["execution_bound_s"]),
+                    execution_bound_s=_int(entry["execution_bound_s"]),
                 )
                 for entry in body["kinds"]
                 if entry["kind"] in known
@@ -117,7 +117,10 @@ class MarketApi:
             SubjectNotFound: the marketplace does not know the subject.
             MarketUnreachable: no answer, or not as the contract says.
         """
-        path = f"/v1/{_PATHS[subject.kind]}/{quote(subject.id, safe='')}/plan"
+        path = _subject_path(subject)
+        if path is None:
+            raise SubjectNotFound("an id that no address can hold")
+        path += "/plan"
         body = await self._ask(path, {"kind": verb.value, **params})
         try:
             return _plan(body, verb, subject)
@@ -136,7 +139,10 @@ class MarketApi:
         """Have a verb carried out under this idempotency key. Never raises for what the network does:
         an answer that is lost or unreadable is an outcome too, `unknown`.
         """
-        path = f"/v1/{_PATHS[subject.kind]}/{quote(subject.id, safe='')}/{_VERB_PATHS.get(verb, verb.value)}"
+        path = _subject_path(subject)
+        if path is None:
+            return Outcome(kind=OutcomeKind.REFUSED, code="not_found")
+        path += f"/{_VERB_PATHS.get(verb, verb.value)}"
         try:
             answer = await self._post(path, dict(body), key, timeout_s)
         except aiohttp.ClientConnectorError:
@@ -171,6 +177,8 @@ class MarketApi:
             answer = await self._post(
                 f"/v1/operations/{quote(key, safe='')}/retry", None, key, None
             )
+        except aiohttp.ClientConnectorError:
+            return Outcome(kind=OutcomeKind.NOT_DONE, code="unreachable")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Outcome(kind=OutcomeKind.UNKNOWN, code=_lost(error))
         return _outcome(answer, key=key)
@@ -197,12 +205,13 @@ class MarketApi:
                         verb=str(entry["kind"]),
                         subject_id=str(entry["subject_id"]),
                         state=str(entry["state"]),
+                        received_at=datetime.fromisoformat(entry["received_at"]),
                     )
                     for entry in body["operations"]
                 ),
-                next_cursor=body.get("next_cursor"),
+                next_cursor=_optional_text(body.get("next_cursor")),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MarketUnreachable("operations are not as the contract says") from error
 
     async def _ask(self, path: str, params: Mapping[str, str | int] = _NO_PARAMS) -> Any:
@@ -237,6 +246,16 @@ class MarketApi:
             timeout=aiohttp.ClientTimeout(total=timeout_s or self._timeout_s),
         ) as response:
             return await _read(response)
+
+
+def _subject_path(subject: Subject) -> str | None:
+    """Where the subject lives; None if no address can hold its id: dots would climb to another path."""
+    if subject.id in {"", ".", ".."}:
+        return None
+    try:
+        return f"/v1/{_PATHS[subject.kind]}/{quote(subject.id, safe='')}"
+    except UnicodeEncodeError:
+        return None
 
 
 async def _read(response: aiohttp.ClientResponse) -> _Answer:
@@ -309,22 +328,30 @@ def _plan(body: Mapping[str, Any], verb: Verb, subject: Subject) -> Plan:
     return Plan(
         verb=verb,
         subject=subject,
-        allowed=bool(body["allowed"]),
-        reversible=bool(body["reversible"]),
-        token=str(body["plan_token"]),
+        allowed=_bool(body["allowed"]),
+        reversible=_bool(body["reversible"]),
+        token=_text(body["plan_token"]),
         refusal_code=code,
         refusal_message=message,
-        currency=body.get("currency"),
-        refund_amount=int(body.get("refund_amount") or 0),
-        withheld_amount=int(body.get("withheld_amount") or 0),
-        refund_route=str(body.get("refund_route") or "none"),
+        currency=_optional_text(body.get("currency")),
+        refund_amount=_optional_int(body.get("refund_amount")) or 0,
+        withheld_amount=_optional_int(body.get("withheld_amount")) or 0,
+        refund_route=_optional_text(body.get("refund_route")) or "none",
         steps=tuple(_step(step) for step in body["steps"]),
         affects=tuple(
-            Affected(kind=str(one["kind"]), id=str(one["id"]), summary=one.get("summary"))
+            Affected(
+                kind=_text(one["kind"]),
+                id=_text(one["id"]),
+                summary=_optional_text(one.get("summary")),
+            )
             for one in body.get("affects") or ()
         ),
         messages=tuple(
-            PlanMessage(to=str(one["to"]), subject=one.get("subject"), body=str(one["body"]))
+            PlanMessage(
+                to=_text(one["to"]),
+                subject=_optional_text(one.get("subject")),
+                body=_text(one["body"]),
+            )
             for one in body.get("messages") or ()
         ),
     )
@@ -332,9 +359,9 @@ def _plan(body: Mapping[str, Any], verb: Verb, subject: Subject) -> Plan:
 
 def _step(step: Mapping[str, Any]) -> PlanStep:
     return PlanStep(
-        name=str(step["name"]),
+        name=_text(step["name"]),
         state=StepState(step["state"]),
-        detail=step.get("detail"),
+        detail=_optional_text(step.get("detail")),
         amount=_optional_int(step.get("amount")),
     )
 
@@ -346,15 +373,45 @@ def _problem(body: Any) -> tuple[str | None, str | None]:
     return body["code"], message if isinstance(message, str) else None
 
 
+# Strict on purpose: an answer that is nearly as the contract says is not understood, and so not believed.
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("neither true nor false")
+    return value
+
+
+def _int(value: object) -> int:
+    # bool is an int in Python, but not in JSON.
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("no whole number")
+    return value
+
+
 def _optional_int(value: object) -> int | None:
-    return int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    return None if value is None else _int(value)
 
 
 def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait, bounded; a date or nonsense means that there is one, and a short wait."""
+    if value is None:
+        return None
     try:
-        return None if value is None else max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         return 1.0
+    return min(max(0.0, seconds), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else 1.0
 
 
 def _lost(error: Exception) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -114,9 +114,17 @@ class Liar:
     url: str = ""
     status: int = 200
     body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
-    async def answer(self, _: web.Request) -> web.Response:
-        return web.Response(status=self.status, body=self.body, content_type="application/json")
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.raw_path)
+        return web.Response(
+            status=self.status,
+            body=self.body,
+            content_type="application/json",
+            headers=self.headers,
+        )
 
 
 @pytest.fixture
@@ -155,7 +163,26 @@ GOOD: dict[str, Any] = {
         (200, {**GOOD, "kind": "cancel"}, OutcomeKind.UNKNOWN),
         (200, {**GOOD, "subject_id": "O-2"}, OutcomeKind.UNKNOWN),
         (200, {**GOOD, "state": "fine"}, OutcomeKind.UNKNOWN),
+        (
+            200,
+            {**GOOD, "steps": [{"name": "notify_buyer", "state": "perhaps"}]},
+            OutcomeKind.UNKNOWN,
+        ),
+        (200, {**GOOD, "steps": [{"name": 3, "state": "done"}]}, OutcomeKind.UNKNOWN),
+        (200, {**GOOD, "steps": "many"}, OutcomeKind.UNKNOWN),
+        (
+            200,
+            {**GOOD, "steps": [{"name": "a", "state": "done", "amount": "1"}]},
+            OutcomeKind.UNKNOWN,
+        ),
         (200, GOOD, OutcomeKind.SUCCEEDED),
+        (202, {**GOOD, "state": "pending"}, OutcomeKind.PENDING),
+        (400, {"code": "malformed", "message": ""}, OutcomeKind.REFUSED),
+        (403, b"", OutcomeKind.REFUSED),
+        (404, {"code": "not_found", "message": ""}, OutcomeKind.REFUSED),
+        (409, b"{}", OutcomeKind.UNKNOWN),
+        (429, b"", OutcomeKind.NOT_DONE),
+        (500, {"code": "already_held", "message": ""}, OutcomeKind.UNKNOWN),
         (302, b"", OutcomeKind.UNKNOWN),
         (404, b"<html>", OutcomeKind.UNKNOWN),
         (409, {"code": "in_progress", "message": ""}, OutcomeKind.IN_PROGRESS),
@@ -171,3 +198,118 @@ async def test_only_what_the_contract_documents_is_believed(
     async with aiohttp.ClientSession() as session:
         sent = await MarketApi(session, liar.url, "t").send(Verb.HOLD, ORDER, key=KEY, body=BODY)
     assert sent.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("-3", 0),
+        ("nan", 1),
+        ("inf", 1),
+        ("1e9", 3600),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 1),
+    ],
+)
+async def test_a_wait_that_the_marketplace_asks_for_is_bounded(
+    liar: Liar, header: str, seconds: float
+) -> None:
+    liar.status, liar.headers = 503, {"Retry-After": header}
+    async with aiohttp.ClientSession() as session:
+        sent = await MarketApi(session, liar.url, "t").send(Verb.HOLD, ORDER, key=KEY, body=BODY)
+    assert (sent.kind, sent.retry_after_s) == (OutcomeKind.NOT_DONE, seconds)
+
+
+@pytest.mark.parametrize("subject_id", ["", ".", "..", "\ud800"])
+async def test_an_id_that_no_address_can_hold_is_not_found_and_nobody_is_asked(
+    liar: Liar, subject_id: str
+) -> None:
+    subject = Subject(SubjectKind.ORDER, subject_id)
+    async with aiohttp.ClientSession() as session:
+        api = MarketApi(session, liar.url, "t")
+        sent = await api.send(Verb.HOLD, subject, key=KEY, body=BODY)
+        with pytest.raises(SubjectNotFound):
+            await api.plan(Verb.HOLD, subject)
+    assert (sent.kind, sent.code) == (OutcomeKind.REFUSED, "not_found")
+    assert liar.asked == []
+
+
+async def test_an_id_stays_inside_its_place_in_the_address(liar: Liar) -> None:
+    async with aiohttp.ClientSession() as session:
+        api = MarketApi(session, liar.url, "t")
+        await api.send(Verb.HOLD, Subject(SubjectKind.ORDER, "../a?b#c%2F"), key=KEY, body=BODY)
+    assert liar.asked == ["/v1/orders/..%2Fa%3Fb%23c%252F/hold"]
+
+
+PLAN: dict[str, Any] = {
+    "kind": "hold",
+    "subject_id": "O-1",
+    "allowed": True,
+    "reversible": True,
+    "plan_token": "p",
+    "steps": [],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "cancel"},
+        {"subject_id": "O-2"},
+        {"allowed": "false"},
+        {"reversible": 1},
+        {"plan_token": None},
+        {"refund_amount": "9"},
+        {"refund_amount": True},
+        {"steps": None},
+        {"messages": [{"to": "buyer"}]},
+        {"affects": [{"kind": "order", "id": 1}]},
+    ],
+)
+async def test_a_plan_that_is_not_as_the_contract_says_is_no_plan(
+    liar: Liar, change: dict[str, Any]
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        api = MarketApi(session, liar.url, "t")
+        liar.body = json.dumps(PLAN).encode()
+        assert (await api.plan(Verb.HOLD, ORDER)).allowed
+        liar.body = json.dumps({**PLAN, **change}).encode()
+        with pytest.raises(MarketUnreachable):
+            await api.plan(Verb.HOLD, ORDER)
+
+
+async def test_a_connection_that_breaks_after_sending_leaves_the_outcome_unknown() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server, aiohttp.ClientSession() as session:
+        api = MarketApi(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "t")
+        assert (await api.send(Verb.HOLD, ORDER, key=KEY, body=BODY)).kind is OutcomeKind.UNKNOWN
+        assert (await api.retry_steps(KEY)).kind is OutcomeKind.UNKNOWN
+        with pytest.raises(MarketUnreachable):
+            await api.lookup(KEY)
+
+
+async def test_operations_are_read_page_by_page(shop: Shop) -> None:
+    for n in range(101):
+        await shop.api.send(
+            Verb.RELEASE if n % 2 else Verb.HOLD, ORDER, key=f"op_number_{n:03}", body=BODY
+        )
+    first = await shop.api.operations(shop.clock.now(), None)
+    second = await shop.api.operations(shop.clock.now(), first.next_cursor)
+    received = first.operations + second.operations
+    assert [one.key for one in received] == [f"op_number_{n:03}" for n in range(101)]
+    assert second.next_cursor is None
+    assert received[0].received_at == shop.clock.now()
+
+
+async def test_only_failed_steps_are_retried(shop: Shop) -> None:
+    shop.market.faults.switch_on(Fault.STEP_FAILS, times=1)
+    await shop.api.send(Verb.CANCEL, ORDER, key=KEY, body=BODY)
+    again = await shop.api.retry_steps(KEY)
+    assert again.kind is OutcomeKind.SUCCEEDED
+    assert len(await shop.market.effects()) == 1
+    once_more = await shop.api.retry_steps(KEY)
+    assert (once_more.kind, once_more.code) == (OutcomeKind.REFUSED, "nothing_to_retry")
