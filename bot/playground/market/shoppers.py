@@ -73,6 +73,7 @@ class Shoppers:
         rows = [account_row(person) for person in self._newcomers(hour)]
         shopping = Hour(
             self._dice(f"hour {hour}"),
+            hour,
             begin,
             self.population,
             self.listings,

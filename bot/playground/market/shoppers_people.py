@@ -84,6 +84,8 @@ class Person:
     created_at: datetime
     is_seller: bool = False
     payout_account: str | None = None
+    signup_ip: str | None = None
+    """Where they signed up, if elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,15 +197,19 @@ def _make_office(rng: random.Random, created_at: datetime) -> tuple[Person, ...]
     maker = make_person(rng, created_at, is_seller=True)
     building = f"{maker.address.split()[0]} 港ビル"
     maker = replace(maker, address=f"{building}2階", ip="203.0.113.40")
-    colleagues = (
-        replace(
-            make_person(rng, created_at + timedelta(days=rng.uniform(1, 9))),
-            postal_code=maker.postal_code,
-            address=f"{building}5階",
-            ip=maker.ip,
+    colleagues = []
+    for _ in range(OFFICE_SIZE - 1):
+        # They signed up at home, and not all in the week in which the maker did.
+        person = make_person(rng, created_at + timedelta(days=rng.uniform(3, 9)))
+        colleagues.append(
+            replace(
+                person,
+                postal_code=maker.postal_code,
+                address=f"{building}5階",
+                ip=maker.ip,
+                signup_ip=person.ip,
+            )
         )
-        for _ in range(OFFICE_SIZE - 1)
-    )
     return (maker, *colleagues)
 
 

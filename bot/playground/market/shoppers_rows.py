@@ -95,7 +95,7 @@ def account_row(person: Person) -> Fed:
             "address": person.address,
             "is_seller": person.is_seller,
             "status": "active",
-            "signup_ip": person.ip,
+            "signup_ip": person.signup_ip or person.ip,
             "signup_device_id": person.device_id,
             "payout_account_hash": (
                 payout_hash(person.payout_account) if person.payout_account else None
@@ -121,7 +121,7 @@ def listing_row(listing: Listing) -> Fed:
             "price": listing.price,
             "currency": JPY,
             "image_hashes": [listing.image_hash],
-            "admin_url": f"{BACK_OFFICE}/listings/{listing.listing_id}",
+            "admin_url": f"{BACK_OFFICE}/accounts/{listing.seller.account_id}",
             "status": "active",
             "created_at": listing.created_at,
             "updated_at": listing.created_at,

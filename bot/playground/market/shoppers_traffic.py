@@ -28,6 +28,10 @@ BY_HOUR = (
 )  # fmt: skip
 WEEKEND = 1.3
 SALE_EVENING = 1.8
+TURNS = 3
+"""Everybody shops in every third hour only."""
+COMES_BACK = 0.035
+"""How many who paid by card order again from the same maker within the hour."""
 METHODS = {"card": 58, "konbini": 16, "wallet": 12, "carrier": 8, "bank_transfer": 4, "points": 2}
 REVIEWS = (
     "とても素敵でした。ありがとうございました！",
@@ -50,23 +54,26 @@ class Hour:
     def __init__(
         self,
         rng: random.Random,
+        number: int,
         start: datetime,
         population: Population,
         listings: tuple[Listing, ...],
         newcomers: tuple[Person, ...],
     ) -> None:
         self._rng = rng
+        self._number = number
         self._start = start
         self._population = population
         self._listings = listings
         self._buyers = population.buyers
         self._newcomers = newcomers
+        self._shopped: set[str] = set()
         self.rows: list[Fed] = []
 
     def write(self) -> list[Fed]:
         rng = self._rng
         for _ in range(self._how_many(ORDERS_AN_HOUR * how_busy(self._start))):
-            self._shop(self._somebody(), self._moment())
+            self._shop(self._shopper(), self._moment())
         for _ in range(self._how_many(6)):
             self._follow(self._somebody(), self._moment())
         for _ in range(self._how_many(4)):
@@ -100,6 +107,18 @@ class Hour:
         # Squared: some people shop much more than others.
         return self._buyers[int(self._rng.random() ** 2 * len(self._buyers))]
 
+    def _shopper(self) -> Person:
+        """Somebody who has not ordered within the hour: who has is a story of its own."""
+        for _ in range(100):
+            person = self._somebody()
+            is_free = _turn(person) == self._number % TURNS
+            if is_free and person.account_id not in self._shopped:
+                break
+        else:
+            person = self._somebody()
+        self._shopped.add(person.account_id)
+        return person
+
     def _shop(self, buyer: Person, at: datetime) -> None:
         rng = self._rng
         first = rng.choice(self._listings)
@@ -122,6 +141,9 @@ class Hour:
         if by_card and rng.random() < 0.06:
             self._decline_first(purchase)
         self.rows += purchase_rows(rng, purchase)
+        if by_card and rng.random() < COMES_BACK:
+            again = at + timedelta(minutes=rng.uniform(4, 40))
+            self._buy_one(buyer, first, again, story="came_back")
 
     def _decline_first(self, purchase: Purchase) -> None:
         """An honest refusal: no money on the card, or an expired one before the new one."""
@@ -137,14 +159,15 @@ class Hour:
         """A family on one card: each with a telephone of their own, an hour and more apart."""
         rng = self._rng
         at = self._moment()
-        for member in rng.choice(self._population.families)[:2]:
+        families = self._population.families
+        for member in families[self._number % len(families)][:2]:
             self._buy_one(member, rng.choice(self._listings), at, story="family")
             at += timedelta(minutes=rng.uniform(70, 200))
 
     def _gifts(self) -> None:
         """One buyer sends presents to friends: many addresses, one card."""
         rng = self._rng
-        buyer, at = self._somebody(), self._moment()
+        buyer, at = self._shopper(), self._moment()
         for _ in range(rng.choice((3, 4))):
             friend = rng.choice(self._buyers)
             self._buy_one(buyer, rng.choice(self._listings), at, story="gifts", ship_to=friend)
@@ -219,6 +242,10 @@ class Hour:
             return
         words = rng.choice(REVIEWS if kind == "review" else COMMENTS)
         self.rows.append(post_row(rng, author, kind, words, at))
+
+
+def _turn(person: Person) -> int:
+    return int(person.account_id.removeprefix("a-"), 16) % TURNS
 
 
 def how_busy(at: datetime) -> float:

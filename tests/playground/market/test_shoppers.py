@@ -11,7 +11,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bot.detections.detection import BUILT_IN
+from bot.detections.engine import run
+from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
+from bot.market.reader import MarketReader
 from bot.playground.market.clock import PlayClock
 from bot.playground.market.demo import prepare_demo
 from bot.playground.market.directory import RELATIONS
@@ -364,3 +368,30 @@ async def test_another_seed_asks_for_a_clean_start(market_dsn: str) -> None:
 
     with pytest.raises(SayableError, match=r"seed 1, and now .* seed 2 is asked for.*--fresh"):
         await prepare_demo(market_dsn, market_dir=None, speed=60, seed=2)
+
+
+async def test_every_detection_finds_its_fraud_and_seldom_the_honest(
+    market_dsn: str, market_reader_dsn: str, market: Any
+) -> None:
+    await _play(market_dsn, market, [3])
+    reader = MarketReader(market_reader_dsn)
+    found: dict[str, set[str]] = {}
+    for detection in load_detections([BUILT_IN]).detections:
+        findings = await run(detection, reader, now=START + 3 * HOUR, changed_since=None)
+        found[detection.name] = {finding.subject.id for finding in findings}
+    fraud = {
+        row[0]
+        for row in await market.fetch(
+            "SELECT subject_id FROM playground.truth WHERE label = 'fraud'"
+        )
+    }
+
+    for name, least in (
+        ("self_dealing_link", 5),
+        ("many_cards_per_buyer", 3),
+        ("repeat_card_or_buyer_hour", 10),
+        ("follow_churn", 1),
+    ):
+        assert len(found[name] & fraud) >= least, name
+    honest = set().union(*found.values()) - fraud
+    assert 1 <= len(honest) <= 12
