@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from bot import app
+from bot.doctor import Diagnosis, examine
 from bot.domain.errors import SayableError
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
@@ -157,6 +158,34 @@ def _migrate(settings: Settings) -> None:
         raise SayableError(
             f"The ledger could not be migrated ({type(error).__name__}): {_first_line(error)}"
         ) from error
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Try everything that the settings name, and say what is wrong and what to do (exit code 1)."""
+    found = _await(_examine())
+    if as_json:
+        click.echo(
+            json.dumps(
+                [
+                    {"what": d.what, "ok": d.problem is None, "told": d.told, "problem": d.problem}
+                    for d in found
+                ],
+                ensure_ascii=False,
+            )
+        )
+    else:
+        for d in found:
+            mark = "ok   " if d.problem is None else "WRONG" if d.grave else "note "
+            click.echo(f"{mark} {d.what:22} {d.problem or d.told}")
+    if any(d.problem is not None and d.grave for d in found):
+        raise click.exceptions.Exit(WRONG)
+
+
+async def _examine() -> list[Diagnosis]:
+    settings = read_settings()
+    return [diagnosis async for diagnosis in examine(settings)]
 
 
 # ---- db, market

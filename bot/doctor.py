@@ -1,0 +1,201 @@
+"""The doctor: tries every part that the settings name, and says in a sentence what is wrong and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import text
+from sqlalchemy.pool import NullPool
+
+from bot import app
+from bot.actions import registry
+from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
+from bot.detections.loading import load_detections
+from bot.domain.errors import SayableError
+from bot.domain.verbs import Verb
+from bot.ledger import audit
+from bot.ledger.engine import create_engine
+from bot.market.api import MarketApi, MarketUnreachable
+from bot.market.reader import MarketReader
+from bot.settings import Settings, require
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """One thing that was tried: `problem` says what is wrong and what to do; None: it is well."""
+
+    what: str
+    told: str = ""
+    problem: str | None = None
+    grave: bool = True
+    """A note that is not grave does not keep the bot from running."""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Try one part after another; a part that fails does not keep the others from being tried."""
+    policy: Policy | None = None
+    try:
+        policy = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
+        yield Diagnosis(what="policy", told=f"{len(policy.file.actions)} actions and steps")
+        for role, source in policy.file.roles.items():
+            if source.users:
+                yield Diagnosis(
+                    what="policy",
+                    problem=f"The role {role} is given to {len(source.users)} listed user ids: "
+                    "fine for a trial, but nobody sees it change. Use a user group.",
+                    grave=False,
+                )
+    except SayableError as error:
+        yield Diagnosis(what="policy", problem=str(error))
+    for part, examination in (
+        ("detections", _examine_detections),
+        ("ledger", _examine_ledger),
+        ("marketplace database", _examine_reader),
+        ("marketplace API", _examine_api),
+    ):
+        yield await _tried(part, examination, settings)
+    async for diagnosis in _examine_slack(settings, policy):
+        yield diagnosis
+
+
+async def _tried(
+    part: str, examination: Callable[[Settings], Awaitable[str]], settings: Settings
+) -> Diagnosis:
+    try:
+        async with asyncio.timeout(20):
+            return Diagnosis(what=part, told=await examination(settings))
+    except SayableError as error:
+        return Diagnosis(what=part, problem=str(error))
+    except TimeoutError:
+        return Diagnosis(what=part, problem="It does not answer within 20 seconds.")
+
+
+async def _examine_detections(settings: Settings) -> str:
+    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    if loaded.problems:
+        raise SayableError("; ".join(str(problem) for problem in loaded.problems))
+    return f"{len(loaded.detections)} detections"
+
+
+async def _examine_ledger(settings: Settings) -> str:
+    require(settings, "database_url")
+    url = settings.database_url
+    engine = create_engine(url.get_secret_value() if url else "", poolclass=NullPool)
+    try:
+        await app.check_ledger(engine, as_owner=False)
+        async with engine.connect() as conn:
+            seq, _ = await audit.read_head(conn)
+            version = await conn.scalar(text("SHOW server_version"))
+        return f"Postgres {version}, {seq} audit entries"
+    finally:
+        await engine.dispose()
+
+
+async def _examine_reader(settings: Settings) -> str:
+    require(settings, "market_database_url")
+    url = settings.market_database_url
+    reader = MarketReader(url.get_secret_value() if url else "", settings.market_schema)
+    await reader.check()
+    relations = await reader.relations()
+    return f"{len(relations)} relations of the contract, read only"
+
+
+async def _examine_api(settings: Settings) -> str:
+    require(settings, "market_api_url", "market_api_token")
+    token = settings.market_api_token
+    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
+        api = MarketApi(
+            session, settings.market_api_url or "", token.get_secret_value() if token else ""
+        )
+        try:
+            offered = await api.capabilities()
+        except MarketUnreachable as error:
+            raise SayableError(
+                f"The admin API at MARKET_API_URL does not tell its capabilities ({error}): "
+                "check the address and MARKET_API_TOKEN."
+            ) from error
+    missing = sorted({use.verb for a in registry().values() for use in a.uses} - set(offered))
+    unsafe = [verb for verb, capability in offered.items() if capability.operation_class != "key"]
+    told = f"{len(offered)} of {len(Verb)} verbs"
+    if missing:
+        told += f"; no buttons for {', '.join(missing)}"
+    if unsafe:
+        told += f"; not protected by a key: {', '.join(unsafe)}"
+    return told
+
+
+async def _examine_slack(settings: Settings, policy: Policy | None) -> AsyncIterator[Diagnosis]:
+    try:
+        require(settings, "slack_bot_token", "alert_channel")
+        if settings.slack_app_token is None:
+            require(settings, "slack_signing_secret")
+    except SayableError as error:
+        yield Diagnosis(what="slack", problem=str(error))
+        return
+    token = settings.slack_bot_token
+    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
+        client = AsyncWebClient(
+            token=token.get_secret_value() if token else "",
+            base_url=settings.slack_api_url.rstrip("/") + "/",
+            session=session,
+            retry_handlers=[],
+        )
+        try:
+            answer = await client.auth_test()
+            yield Diagnosis(what="slack", told=f"workspace {answer.get('team')}")
+            yield await _examine_channel(client, settings.alert_channel or "")
+            if policy is not None:
+                yield await _examine_groups(client, policy)
+        except SlackApiError as error:
+            yield Diagnosis(
+                what="slack",
+                problem=f"Slack refuses ({error.response.get('error')}): check SLACK_BOT_TOKEN and the app's scopes.",
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            yield Diagnosis(
+                what="slack",
+                problem=f"Slack cannot be reached at SLACK_API_URL ({type(error).__name__}).",
+            )
+
+
+async def _examine_channel(client: AsyncWebClient, channel: str) -> Diagnosis:
+    try:
+        answer = await client.conversations_info(channel=channel)
+    except SlackApiError as error:
+        return Diagnosis(
+            what="alert channel",
+            problem=f"ALERT_CHANNEL {channel} is refused ({error.response.get('error')}): "
+            "give a channel's id (C…), and for a private channel invite the bot.",
+        )
+    if not answer["channel"].get("is_member"):
+        return Diagnosis(
+            what="alert channel",
+            problem=f"The bot is not in #{answer['channel'].get('name')}: invite it there with /invite.",
+        )
+    return Diagnosis(what="alert channel", told=f"#{answer['channel'].get('name')}")
+
+
+async def _examine_groups(client: AsyncWebClient, policy: Policy) -> Diagnosis:
+    try:
+        answer = await client.usergroups_list(include_disabled=False)
+    except SlackApiError as error:
+        if error.response.get("error") != "plan_upgrade_required":
+            raise
+        return Diagnosis(
+            what="roles",
+            problem="This Slack plan has no user groups: list user ids under `users` in the policy for a trial.",
+        )
+    there = {group["handle"] for group in answer["usergroups"]}
+    missing = sorted(policy.handles - there)
+    if missing:
+        return Diagnosis(
+            what="roles",
+            problem=f"Slack has no user group {', '.join('@' + handle for handle in missing)}: "
+            "make it, or name another in the policy. Nobody has its role until then.",
+        )
+    return Diagnosis(what="roles", told=f"{len(policy.handles)} user groups")
