@@ -34,7 +34,7 @@ _FORBIDDEN_NODES: Mapping[type[exp.Expr], str] = {
     exp.Update: "UPDATE",
     exp.Delete: "DELETE",
     exp.Merge: "MERGE",
-    exp.Into: "SELECT INTO",
+    exp.Into: "INTO",
     exp.Lock: "FOR UPDATE and other locking",
     exp.Command: "commands",
     exp.Create: "CREATE",
@@ -58,14 +58,16 @@ class Judged:
 
 
 def judge_sql(sql: str) -> Judged | list[SqlProblem]:
-    """What the query reads and returns, or everything that is wrong with it; parameters are positional."""
+    """What the query reads and returns, or everything that is wrong with it; it has no parameters."""
     try:
-        statements = [statement for statement in parse(sql, read="postgres") if statement]
+        statements = [statement for statement in parse(sql.rstrip(), read="postgres") if statement]
     except ParseError as error:
         detail = error.errors[0] if error.errors else {}
         near = f" near {detail['highlight']!r}" if detail.get("highlight") else ""
         said = str(detail.get("description") or error).rstrip(".")
-        line = int(detail.get("line") or 1) - 1
+        # The parser's own line numbers run ahead.
+        before = str(detail.get("start_context") or "")
+        line = sql.count("\n", 0, sql.find(before) + len(before)) if before else 0
         return [SqlProblem(line=line, message=f"the SQL cannot be read{near}: {said}.")]
     except (TokenError, SqlglotError, RecursionError) as error:
         said = str(error).splitlines()[0].rstrip(".")
@@ -73,11 +75,9 @@ def judge_sql(sql: str) -> Judged | list[SqlProblem]:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         return [SqlProblem(line=0, message=_not_one_select(statements))]
     query = statements[0]
-    problems = [
-        *_forbidden(query, sql),
-        *_foreign_relations(query, sql),
-        *_shadowed_relations(query, sql),
-    ]
+    if forbidden := list(_forbidden(query, sql)):
+        return forbidden
+    problems = [*_foreign_relations(query, sql), *_shadowed_relations(query, sql)]
     columns = tuple(select.alias_or_name for select in query.selects)
     problems += _fixed_columns(query, columns)
     if problems:

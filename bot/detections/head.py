@@ -241,14 +241,15 @@ def _repeated_keys(node: yaml.Node | None) -> list[HeadProblem]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
+            written = str(key.value)
+            if written in seen:
                 found.append(
                     HeadProblem(
                         line=key.start_mark.line,
-                        message=f"`{key.value}` stands here twice; remove one.",
+                        message=f"`{written}` stands here twice; remove one.",
                     )
                 )
-            seen.add(key.value)
+            seen.add(written)
             found += _repeated_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from bot.detections.head import Head, LinesHead, TextHead, parse_head
 from bot.detections.parameters import (
     find_parameters,
     given_types,
+    make_constant,
     make_positional,
     postgres_type,
 )
 
-_OPENING = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
+_OPENING = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
 # A detection that a person can still read; far above any of ours.
 _LARGEST_FILE = 200_000
 
@@ -71,11 +72,14 @@ def load_detection(
     try:
         file = _open(path)
         head = _read_head(file, actions)
-        statement = _read_statement(file, head)
-        judged = _judge(file, head, statement)
+        types = given_types() | {
+            name: postgres_type(parameter.default) for name, parameter in head.parameters.items()
+        }
+        _check_parameters(file, head, types)
+        judged = _judge(file, head, types)
     except _RefusedError as refused:
         return refused.problems
-    return _detection(file, head, statement, judged)
+    return _detection(file, head, make_positional(file.sql, types), judged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +152,7 @@ def _read_head(file: _File, actions: Collection[str] | None) -> Head:
     return head
 
 
-def _read_statement(file: _File, head: Head) -> Statement:
-    types = given_types() | {
-        name: postgres_type(parameter.default) for name, parameter in head.parameters.items()
-    }
+def _check_parameters(file: _File, head: Head, types: Mapping[str, str]) -> None:
     uses, positional = find_parameters(file.sql)
     problems: list[Problem] = []
     if positional is not None:
@@ -175,11 +176,10 @@ def _read_statement(file: _File, head: Head) -> Statement:
     ]
     if problems:
         raise _RefusedError(problems)
-    return make_positional(file.sql, types)
 
 
-def _judge(file: _File, head: Head, statement: Statement) -> Judged:
-    judged = judge_sql(statement.sql)
+def _judge(file: _File, head: Head, types: Mapping[str, str]) -> Judged:
+    judged = judge_sql(make_constant(file.sql, types))
     if not isinstance(judged, Judged):
         raise _RefusedError(
             [

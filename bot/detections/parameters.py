@@ -62,15 +62,14 @@ def find_parameters(sql: str) -> tuple[list[Use], int | None]:
 
 def make_positional(sql: str, types: Mapping[str, str]) -> Statement:
     """The statement with `:name` as `$n::type`; a cast, as Postgres cannot guess what is compared to what."""
-    names: list[str] = []
-    pieces: list[str] = []
-    at = 0
-    for use in find_parameters(sql)[0]:
-        if use.name not in names:
-            names.append(use.name)
-        pieces += [sql[at : use.start], f"${names.index(use.name) + 1}::{types[use.name]}"]
-        at = use.end
-    return Statement(sql="".join([*pieces, sql[at:]]), names=tuple(names))
+    names = tuple(dict.fromkeys(use.name for use in find_parameters(sql)[0]))
+    places = {name: f"${n}::{types[name]}" for n, name in enumerate(names, start=1)}
+    return Statement(sql=_replace(sql, places), names=names)
+
+
+def make_constant(sql: str, types: Mapping[str, str]) -> str:
+    """The statement without parameters, for a parser that stumbles over `$1` beside strings."""
+    return _replace(sql, {name: f"CAST(NULL AS {type_})" for name, type_ in types.items()})
 
 
 def given_types() -> dict[str, str]:
@@ -93,6 +92,15 @@ def postgres_type(value: ParameterValue) -> str:
             return "text[]"
         case str():
             return "text"
+
+
+def _replace(sql: str, by_name: Mapping[str, str]) -> str:
+    pieces: list[str] = []
+    at = 0
+    for use in find_parameters(sql)[0]:
+        pieces += [sql[at : use.start], by_name[use.name]]
+        at = use.end
+    return "".join([*pieces, sql[at:]])
 
 
 def _end_of_comment(sql: str, start: int) -> int:
