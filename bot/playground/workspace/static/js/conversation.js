@@ -52,7 +52,7 @@ export class Conversation {
     const { commands } = this.desk.state;
     fill(byId("channel-head"), h("h1", {}, h("span", { class: "hash", "aria-hidden": "true" }, channel.is_private ? icon("lock") : "#"), channel.name), h("span", { class: "topic" }, channel.topic || ""));
     byId("messages").setAttribute("aria-label", say("messagesIn", { channel: channel.name }));
-    const refusal = channel.is_member === false ? say("notMember") : null;
+    const refusal = channel.is_archived ? say("archived") : channel.is_member === false ? say("notMember") : null;
     this.composer.draw({ placeholder: say("messageTo", { channel: channel.name }), commands, refusal });
     fill(this.jump, icon("arrow"), say("jump"));
     const closer = h("button", { class: "icon-button", type: "button", "aria-label": say("closeThread"), on: { click: () => this.openThread(null) } }, icon("close"));
@@ -130,6 +130,7 @@ export class Conversation {
     const mark = `${this.desk.as}/${this.channel}/${last.ts}`;
     if (mark === this.readMark) return;
     this.readMark = mark;
+    this.desk.people.channels.get(this.channel).unread = 0;
     api.read({ as: this.desk.as, channel: this.channel, ts: last.ts });
   }
 

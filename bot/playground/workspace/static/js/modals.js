@@ -7,6 +7,11 @@ import { plainNodes, plainText } from "./mrkdwn.js";
 import { reasonFor } from "./reasons.js";
 import { say } from "./words.js";
 
+// The workspace counts its redrawings in front of the hash.
+function revision(view) {
+  return Number.parseInt(view.hash, 10) || 0;
+}
+
 export class Modals {
   // `calls` are {act, submit, close, people}; each answers what the workspace answered.
   constructor(calls) {
@@ -32,13 +37,15 @@ export class Modals {
     }
     const at = this.stack.findIndex((layer) => layer.view.id === view.id);
     if (at >= 0) {
-      const { form } = this.stack[at];
+      const { form, view: old } = this.stack[at];
+      // The same view comes by the stream and by the answer to a press: the older one must not win.
+      if (at === this.stack.length - 1 && revision(view) <= revision(old)) return undefined;
       this.stack.splice(at);
       this.stack.push({ view, kept: form?.values() });
     } else {
       const below = this.stack.findIndex((layer) => layer.view.id === view.previous_view_id);
       this.stack.splice(below + 1);
-      this.stack.push({ view });
+      this.stack.push({ view, kept: view.state?.values });
     }
     return this.draw();
   }
@@ -51,7 +58,7 @@ export class Modals {
   }
 
   redraw() {
-    if (this.top) this.show(this.top.view);
+    if (this.top) this.draw();
   }
 
   draw() {
@@ -123,10 +130,13 @@ export class Modals {
 
   settle(view, answer) {
     const layer = this.stack.find((one) => one.view.id === view.id);
-    if (!answer.ok) return layer && this.complain(`${say("oops")} — ${reasonFor(answer)}`);
     if (answer.response_action === "errors") {
       this.complain(say("fixErrors"));
       return layer?.form.showProblems(answer.errors || {});
+    }
+    if (!answer.ok) {
+      if (answer.error === "view_not_found") this.show(answer.view ?? null);
+      return this.complain(`${say("oops")} — ${reasonFor(answer)}`);
     }
     if (answer.response_action === "clear") return this.show(null);
     if (answer.response_action && answer.view) return this.show(answer.view);

@@ -24,9 +24,9 @@ export function roleName(user) {
   return say(`role_${roleOf(user)}`);
 }
 
-// As Slack shows people: by their display name where they have one.
+// As Slack shows people: by their display name, which is what the page API calls `name`.
 export function nameOf(user) {
-  return user.display_name || user.real_name || user.name;
+  return user.name || user.real_name;
 }
 
 function initial(name) {

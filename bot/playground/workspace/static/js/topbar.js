@@ -57,7 +57,7 @@ function openActAs(anchor, { state, channelLocale }, calls) {
     return button;
   };
   const groups = ROLES.map((role) => [role, people.filter((user) => roleOf(user) === role)]).filter(([, users]) => users.length);
-  const drawUser = (user) => stop({ class: "menu-item person", "aria-checked": String(user.id === me.id), data: { userId: user.id } }, () => calls.actAs(user.id), avatar(user, "small"), h("span", { class: "person-name" }, nameOf(user)), h("small", {}, user.title || `@${user.name}`), user.id === me.id && icon("check"));
+  const drawUser = (user) => stop({ class: "menu-item person", "aria-checked": String(user.id === me.id), data: { userId: user.id } }, () => calls.actAs(user.id), avatar(user, "small"), h("span", { class: "person-name" }, nameOf(user)), h("small", {}, user.title || user.real_name), user.id === me.id && icon("check"));
   const drawSwitch = (label, current, choose, name) => h("div", { class: "switch", role: "group", "aria-label": label }, h("span", { class: "switch-label" }, label), h("span", { class: "switch-options" }, LANGUAGES.map(([code, said]) => stop({ class: "switch-option", lang: code, "aria-checked": String(code === current), data: { [name]: code } }, () => choose(code), said))));
   const box = h(
     "div",
