@@ -277,7 +277,7 @@ async def running_parts(
     if settings.slack_app_token is None:
         require(settings, "slack_signing_secret")
     policy = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
-    loaded = load_detections(detection_folders(settings))
+    loaded = load_detections(detection_folders(settings), actions=registry())
     for problem in loaded.problems:
         logger.error("a detection was left out: %s", problem)
     engine = create_engine(
