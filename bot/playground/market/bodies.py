@@ -68,6 +68,8 @@ def parse_body(kind: str, raw: bytes, content_type: str) -> dict[str, Any]:
             raise BodyError("missing_field", f"`{name}` is missing.", 422)
     if kind == "refund" and not 1 <= body["amount"] < 2**63:
         raise BodyError("invalid_field", "`amount` must be at least 1.", 422)
+    if kind == "refund":
+        body.setdefault("route", "original")
     if kind == "remove_follows":
         body["since"] = parse_time(body["since"], "since")
     return body

@@ -26,7 +26,11 @@ KINDS = {
 }
 """The collection that each verb acts on."""
 
-TEMPLATES = ("identity_check", "spam_warning")
+_WARNINGS = {
+    "identity_check": "ご本人確認のため、登録情報のご確認をお願いします。",
+    "spam_warning": "多数のフォローや宣伝の投稿は、規約により禁止されています。おやめください。",
+}
+TEMPLATES = tuple(_WARNINGS)
 _BACK_BY_ITSELF = {"card": "card", "wallet": "wallet", "carrier": "carrier", "points": "points"}
 _MAX_AFFECTED = 50
 
@@ -74,6 +78,10 @@ class Draft:
     refund: Refund | None = None
     listings: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
+    around: tuple[str, ...] | None = None
+    """What the token covers around the subject, where `steps` and `affects` tell too little or too much."""
+    remembered: str | None = None
+    """The state that a listing which is taken down comes back to."""
 
     def token(self, secret: bytes) -> str:
         """Changes whenever what the verb would do changes; the moment itself does not count."""
@@ -82,11 +90,14 @@ class Draft:
             "subject": self.subject_id,
             "refused": self.refused.code if self.refused else None,
             "before": {name: _plain(value) for name, value in self.before.items()},
+            "after": {
+                name: value for name, value in self.after.items() if not isinstance(value, datetime)
+            },
             "money": [self.currency, self.refund_amount, self.withheld_amount, self.refund_route],
-            "steps": self.steps,
-            "affects": [dict(one) for one in self.affects],
+            "around": [self.steps, [dict(one) for one in self.affects]]
+            if self.around is None
+            else self.around,
             "listings": self.listings,
-            "follows": self.follows,
         }
         body = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return "plan_" + hmac.new(secret, body.encode(), hashlib.sha256).hexdigest()[:32]
@@ -143,7 +154,7 @@ async def draft(
         case "accounts":
             return await _draft_account(conn, kind, subject_id, params, now)
         case "listings":
-            return await _draft_listing(conn, kind, subject_id, now)
+            return await _draft_listing(conn, kind, subject_id)
         case _:
             return await _draft_post(conn, kind, subject_id)
 
@@ -169,15 +180,33 @@ async def _draft_order(
         "SELECT coalesce(sum(amount), 0)::bigint FROM market.refunds WHERE order_id = $1 AND state <> 'failed'",
         order_id,
     )
+    paid = order["total_amount"] - order["discount_amount"] - order["points_amount"]
+    left = max(0, int(paid) - int(refunded)) if await _was_paid(conn, order) else None
     match kind:
         case "hold":
             return _hold(order, now)
         case "release":
             return _release(order)
         case "cancel":
-            return _cancel(order, refunded, params.get("refund_policy", "normal"), now)
+            return _cancel(order, left or 0, params.get("refund_policy", "normal"), now)
         case _:
-            return _refund(order, refunded, params)
+            return _refund(order, left, int(refunded), params)
+
+
+async def _was_paid(conn: Any, order: Any) -> bool:
+    """Whether money came in: what never did must not go out, after a cancellation neither."""
+    if order["paid_at"] is not None:
+        return True
+    if order["status"] != "canceled":
+        return bool(order["status"] != "pending")
+    # Not every market records when it was paid; then what our cancellation found tells.
+    before = await conn.fetchval(
+        """SELECT outcome -> 'before' ->> 'status' FROM backoffice.operations
+            WHERE kind = 'cancel' AND subject_id = $1 AND state IN ('succeeded', 'partly_succeeded')
+            ORDER BY seq DESC LIMIT 1""",
+        order["order_id"],
+    )
+    return before not in {None, "pending"}
 
 
 def _ended(order: Any) -> Refused | None:
@@ -218,8 +247,7 @@ def _release(order: Any) -> Draft:
     )
 
 
-def _cancel(order: Any, refunded: int, policy: str, now: datetime) -> Draft:
-    paid = _left(order, refunded)
+def _cancel(order: Any, paid: int, policy: str, now: datetime) -> Draft:
     method = order["payment_method"]
     # Withheld: card payments go back to the card, and nothing else goes anywhere.
     by_itself = method == "card" if policy == "withhold" else method in _BACK_BY_ITSELF
@@ -237,6 +265,11 @@ def _cancel(order: Any, refunded: int, policy: str, now: datetime) -> Draft:
         steps.append(("restore_points", order["points_amount"]))
     steps += [("hold_payout", None), ("notify_buyer", None), ("notify_seller", None)]
     number = order["order_id"]
+    money = ""
+    if refund:
+        money = "お支払いは、お支払い方法を通じて返金されます。"
+    elif route == "bank_transfer":
+        money = "返金先の口座を、別途お伺いします。"
     return Draft(
         kind="cancel",
         subject_id=number,
@@ -251,7 +284,7 @@ def _cancel(order: Any, refunded: int, policy: str, now: datetime) -> Draft:
             {
                 "to": "buyer",
                 "subject": "ご注文のキャンセルについて",
-                "body": f"ご注文 {number} は、当サービスの確認により成立しませんでした。",
+                "body": f"ご注文 {number} は、当サービスの確認により成立しませんでした。{money}",
             },
             {
                 "to": "seller",
@@ -271,15 +304,16 @@ def _cancel(order: Any, refunded: int, policy: str, now: datetime) -> Draft:
     )
 
 
-def _refund(order: Any, refunded: int, params: Mapping[str, Any]) -> Draft:
-    left = _left(order, refunded)
-    amount = int(params.get("amount") or left)
-    route = params.get("route", "original")
+def _refund(order: Any, left: int | None, refunded: int, params: Mapping[str, Any]) -> Draft:
     method = order["payment_method"]
+    by_itself = method in _BACK_BY_ITSELF
+    # A plan names no route: it shows the one that works. A request without one means `original`.
+    route = params.get("route") or ("original" if by_itself else "external")
+    amount = int(params.get("amount") or left or 0)
     refused: Refused | None = None
-    if order["paid_at"] is None and order["status"] == "pending":
+    if left is None:
         refused = Refused(code="not_paid", message="The order has not been paid.")
-    elif left <= 0:
+    elif left == 0:
         refused = Refused(code="already_refunded", message="Everything was given back already.")
     elif params.get("currency", order["currency"]) != order["currency"]:
         refused = Refused(code="currency_mismatch", message=f"The order is in {order['currency']}.")
@@ -288,21 +322,33 @@ def _refund(order: Any, refunded: int, params: Mapping[str, Any]) -> Draft:
             code="amount_exceeds_paid",
             message=f"{left} {order['currency']} can still be given back.",
         )
-    elif route == "original" and method not in _BACK_BY_ITSELF:
+    elif route == "original" and not by_itself:
         refused = Refused(
             code="needs_bank_transfer",
             message="This payment cannot be reversed: pay it back by bank.",
         )
+    number = order["order_id"]
     return Draft(
         kind="refund",
-        subject_id=order["order_id"],
+        subject_id=number,
         refused=refused,
         reversible=False,
         currency=order["currency"],
-        refund_amount=amount if method in _BACK_BY_ITSELF else 0,
-        withheld_amount=0,
-        refund_route=_BACK_BY_ITSELF.get(method, "bank_transfer"),
-        steps=(("refund_payment", amount), ("notify_buyer", None)),
+        refund_amount=amount if route == "original" else 0,
+        refund_route=_BACK_BY_ITSELF.get(method, "none")
+        if route == "original"
+        else "bank_transfer",
+        steps=(
+            ("refund_payment" if route == "original" else "record_bank_transfer", amount),
+            ("notify_buyer", None),
+        ),
+        messages=(
+            {
+                "to": "buyer",
+                "subject": "返金のお知らせ",
+                "body": f"ご注文 {number} の返金の手続きをいたしました。",
+            },
+        ),
         before={"refunded_amount": refunded},
         after={"refunded_amount": refunded + amount},
         refund=Refund(
@@ -312,13 +358,6 @@ def _refund(order: Any, refunded: int, params: Mapping[str, Any]) -> Draft:
             external_reference=params.get("external_reference"),
         ),
     )
-
-
-def _left(order: Any, refunded: int) -> int:
-    if order["paid_at"] is None and order["status"] == "pending":
-        return 0
-    paid = order["total_amount"] - order["discount_amount"] - order["points_amount"]
-    return max(0, int(paid) - int(refunded))
 
 
 # ---- Accounts
@@ -346,29 +385,41 @@ async def _draft_account(
                 reversible=False,
                 steps=(("notify_account", None),),
                 messages=(
-                    {"to": "account", "body": f"警告: {params.get('template', TEMPLATES[0])}"},
+                    {
+                        "to": "account",
+                        "subject": "ご利用についてのお願い",
+                        "body": _WARNINGS[params.get("template", TEMPLATES[0])],
+                    },
                 ),
             )
         case _:
-            follows = await conn.fetch(
-                """SELECT f.followee_id FROM (
-                     SELECT DISTINCT ON (followee_id) followee_id, kind FROM market.follow_events
-                      WHERE follower_id = $1 AND occurred_at >= $2
-                      ORDER BY followee_id, occurred_at DESC, event_id DESC) f
-                    WHERE f.kind = 'follow' ORDER BY 1""",
-                account_id,
-                params.get("since") or datetime.min.replace(tzinfo=now.tzinfo),
-            )
-            return Draft(
-                kind="remove_follows",
-                subject_id=account_id,
-                refused=None
-                if follows
-                else Refused(code="nothing_to_remove", message="It follows nobody since then."),
-                reversible=False,
-                steps=(("remove_follows", len(follows)),),
-                follows=tuple(row["followee_id"] for row in follows),
-            )
+            return await _remove_follows(conn, account_id, params.get("since"))
+
+
+async def _remove_follows(conn: Any, account_id: str, since: datetime | None) -> Draft:
+    rows = await conn.fetch(
+        """SELECT f.followee_id, f.occurred_at FROM (
+             SELECT DISTINCT ON (followee_id) followee_id, kind, occurred_at
+               FROM market.follow_events WHERE follower_id = $1
+              ORDER BY followee_id, occurred_at DESC, event_id DESC) f
+            WHERE f.kind = 'follow' ORDER BY 1""",
+        account_id,
+    )
+    follows = tuple(
+        row["followee_id"] for row in rows if since is None or row["occurred_at"] >= since
+    )
+    return Draft(
+        kind="remove_follows",
+        subject_id=account_id,
+        refused=None
+        if follows
+        else Refused(code="nothing_to_remove", message="It follows nobody since then."),
+        reversible=False,
+        steps=(("remove_follows", len(follows)),),
+        follows=follows,
+        # The contract's plan has no `since`: its token must fit whichever is chosen.
+        around=tuple(row["followee_id"] for row in rows),
+    )
 
 
 async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetime) -> Draft:
@@ -381,11 +432,12 @@ async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetim
         account_id,
     )
     orders = await conn.fetch(
-        """SELECT order_id, buyer_id FROM market.orders
-            WHERE seller_id = $1 AND status IN ('pending', 'paid') AND canceled_at IS NULL
-            ORDER BY order_id LIMIT $2""",
+        """SELECT o.order_id FROM market.orders o
+             LEFT JOIN market.accounts b ON b.account_id = o.buyer_id
+            WHERE o.seller_id = $1 AND o.status IN ('pending', 'paid') AND o.canceled_at IS NULL
+              AND b.status IS DISTINCT FROM 'suspended'
+            ORDER BY o.order_id""",
         account_id,
-        _MAX_AFFECTED,
     )
     return Draft(
         kind="suspend",
@@ -399,8 +451,9 @@ async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetim
         ),
         affects=tuple(
             {"kind": "order", "id": row["order_id"], "summary": "発送前の注文(購入者あり)"}
-            for row in orders
+            for row in orders[:_MAX_AFFECTED]
         ),
+        around=tuple(row["order_id"] for row in orders),
         messages=(
             {
                 "to": "account",
@@ -442,18 +495,34 @@ async def _reinstate(conn: Any, account: Any, closed: Refused | None) -> Draft:
 # ---- Listings and posts
 
 
-async def _draft_listing(conn: Any, kind: str, listing_id: str, now: datetime) -> Draft:  # noqa: ARG001
+async def _draft_listing(conn: Any, kind: str, listing_id: str) -> Draft:
     listing = await _row(conn, "listings", "listing_id", listing_id)
-    removed = listing["status"] == "removed"
+    status = listing["status"]
     refused: Refused | None = None
-    if kind == "takedown" and removed:
-        refused = Refused(code="already_removed", message="The listing is removed already.")
-    if kind == "restore" and not removed:
-        refused = Refused(code="not_removed", message="The listing is on sale.")
-    before = await conn.fetchval(
-        "SELECT status FROM backoffice.removed_listings WHERE listing_id = $1", listing_id
-    )
-    after = "removed" if kind == "takedown" else before or "active"
+    remembered: str
+    if kind == "takedown":
+        if status == "removed":
+            refused = Refused(code="already_removed", message="The listing is removed already.")
+        # One that only a suspension hides was on sale, and comes back as such.
+        hidden = await conn.fetchval(
+            "SELECT true FROM backoffice.hidden_listings WHERE listing_id = $1", listing_id
+        )
+        remembered = "active" if hidden else status
+        after = "removed"
+    else:
+        if status != "removed":
+            refused = Refused(code="not_removed", message="The listing is not removed.")
+        remembered = (
+            await conn.fetchval(
+                "SELECT status FROM backoffice.removed_listings WHERE listing_id = $1", listing_id
+            )
+            or "active"
+        )
+        suspended = await conn.fetchval(
+            "SELECT status = 'suspended' FROM market.accounts WHERE account_id = $1",
+            listing["seller_id"],
+        )
+        after = "hidden" if suspended and remembered == "active" else remembered
     return Draft(
         kind=kind,
         subject_id=listing_id,
@@ -463,28 +532,44 @@ async def _draft_listing(conn: Any, kind: str, listing_id: str, now: datetime) -
             ("remove_listing" if kind == "takedown" else "show_listing", None),
             ("notify_seller", None),
         ),
-        before={"status": listing["status"]},
+        messages=(
+            {
+                "to": "seller",
+                "body": "作品の公開を停止しました。"
+                if kind == "takedown"
+                else "作品の公開停止を解除しました。",
+            },
+        ),
+        before={"status": status},
         after={"status": after},
+        remembered=remembered,
     )
 
 
 async def _draft_post(conn: Any, kind: str, post_id: str) -> Draft:
-    shown = await conn.fetchval("SELECT true FROM market.posts WHERE post_id = $1", post_id)
-    hidden = await conn.fetchval(
-        "SELECT true FROM backoffice.removed_posts WHERE post_id = $1", post_id
+    # The row that the verb moves is locked first, so that of two callers the second sees it gone.
+    removing = kind == "remove_post"
+    places = ("market.posts", "backoffice.removed_posts")
+    here, there = places if removing else places[::-1]
+    found = await conn.fetchval(
+        f"SELECT true FROM {here} WHERE post_id = $1 FOR UPDATE",  # noqa: S608 - our own names
+        post_id,
     )
-    if not shown and not hidden:
+    moved = await conn.fetchval(f"SELECT true FROM {there} WHERE post_id = $1", post_id)  # noqa: S608
+    if not found and not moved:
         raise LookupError(post_id)
     refused: Refused | None = None
-    if kind == "remove_post" and not shown:
-        refused = Refused(code="already_removed", message="The post is hidden already.")
-    if kind == "restore_post" and not hidden:
-        refused = Refused(code="not_removed", message="The post is shown.")
+    if not found:
+        refused = (
+            Refused(code="already_removed", message="The post is hidden already.")
+            if removing
+            else Refused(code="not_removed", message="The post is shown.")
+        )
     return Draft(
         kind=kind,
         subject_id=post_id,
         refused=refused,
-        steps=(("hide_post" if kind == "remove_post" else "show_post", None),),
-        before={"hidden": bool(hidden)},
-        after={"hidden": kind == "remove_post"},
+        steps=(("hide_post" if removing else "show_post", None),),
+        before={"hidden": bool(moved) if removing else bool(found)},
+        after={"hidden": removing},
     )

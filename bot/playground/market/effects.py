@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS backoffice.operations (
 );
 CREATE INDEX IF NOT EXISTS operations_by_key ON backoffice.operations (idempotency_key);
 CREATE INDEX IF NOT EXISTS operations_by_subject ON backoffice.operations (subject_id);
+CREATE INDEX IF NOT EXISTS operations_pending ON backoffice.operations (completes_at) WHERE state = 'pending';
 CREATE TABLE IF NOT EXISTS backoffice.effects (
     effect_id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     idempotency_key text        NOT NULL,
@@ -149,14 +150,23 @@ async def _change_row(conn: Any, draft: Draft, now: datetime) -> None:
             )
         case "takedown":
             await conn.execute(
-                "INSERT INTO backoffice.removed_listings VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                """WITH shown_again AS (DELETE FROM backoffice.hidden_listings WHERE listing_id = $1)
+                   INSERT INTO backoffice.removed_listings VALUES ($1, $2)
+                   ON CONFLICT (listing_id) DO UPDATE SET status = excluded.status""",
                 draft.subject_id,
-                draft.before["status"],
+                draft.remembered,
             )
         case "restore":
             await conn.execute(
                 "DELETE FROM backoffice.removed_listings WHERE listing_id = $1", draft.subject_id
             )
+            if draft.after["status"] != draft.remembered:
+                # Its seller is suspended: it is shown when that ends.
+                await conn.execute(
+                    """INSERT INTO backoffice.hidden_listings
+                       SELECT seller_id, listing_id FROM market.listings WHERE listing_id = $1""",
+                    draft.subject_id,
+                )
         case _:
             return
 
