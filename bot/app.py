@@ -36,6 +36,7 @@ from bot.handlers.desk import Desk
 from bot.handlers.errands import Errands
 from bot.handlers.front_door import FrontDoor
 from bot.handlers.listeners import make_app
+from bot.jobs.anchor_audit import anchor_audit
 from bot.jobs.detect import detect
 from bot.jobs.sync_capabilities import sync_capabilities
 from bot.jobs.sync_people import sync_people
@@ -53,6 +54,8 @@ from bot.settings import Settings, require
 logger = logging.getLogger(__name__)
 
 HOME_TEAM = "home_team"
+FASTEST_S = 2.0
+"""No detection is run more often than this."""
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
@@ -78,6 +81,7 @@ class Bot:
         identity: Identity,
         loaded: Loaded,
         limits: Limits | None,
+        pace: float,
     ) -> None:
         self._settings = settings
         self.room = room
@@ -121,6 +125,7 @@ class Bot:
             zone=settings.zone,
             limits=limits,
         )
+        self._pace = pace
         self._ticker = Ticker(room, self._schedules(loaded))
         self._ready = False
 
@@ -143,9 +148,13 @@ class Bot:
             "job:watch_members": Schedule(every_s=15, job=watch_job),
             "job:expire_requests": Schedule(every_s=15, job=expiry_job),
         }
+        if self._settings.anchor_dir is not None:
+            schedules["job:anchor_audit"] = Schedule(
+                every_s=3600, job=partial(anchor_audit, self.room, self._settings.anchor_dir)
+            )
         for detection in loaded.detections:
             schedules[f"detection:{detection.name}"] = Schedule(
-                every_s=detection.every.total_seconds(),
+                every_s=max(detection.every.total_seconds() / self._pace, FASTEST_S),
                 job=partial(detect, self.room, self._reader, detection),
             )
         return schedules
@@ -258,9 +267,13 @@ async def running_parts(
     *,
     clock: Clock | None = None,
     limits: Limits | None = None,
-    as_owner: bool = False,
+    pace: float = 1.0,
 ) -> AsyncIterator[Bot]:
     """Everything built and checked, ready for `Bot.run`.
+
+    Args:
+        pace: how many times faster than ours the market's clock runs: its patrol goes round as often by
+            that clock, as far as this machine keeps up.
 
     Raises:
         SayableError: a setting is missing or wrong, the ledger is not migrated, Slack refuses the token.
@@ -284,7 +297,7 @@ async def running_parts(
         _secret(settings.database_url), pool_size=10, max_overflow=10, pool_pre_ping=True
     )
     try:
-        await check_ledger(engine, as_owner=as_owner)
+        await check_ledger(engine)
         async with aiohttp.ClientSession(timeout=HTTP_TIMEOUT) as session:
             client = AsyncWebClient(
                 token=_secret(settings.slack_bot_token),
@@ -310,6 +323,7 @@ async def running_parts(
                 identity=identity,
                 loaded=loaded,
                 limits=limits,
+                pace=pace,
             )
             await bot.prepare()
             yield bot
@@ -333,7 +347,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
 
 
-async def check_ledger(engine: AsyncEngine, *, as_owner: bool) -> None:
+async def check_ledger(engine: AsyncEngine) -> None:
     """Refuse a ledger that is not there, not migrated, or opened with more rights than we should have."""
     try:
         async with engine.connect() as conn:
@@ -351,7 +365,7 @@ async def check_ledger(engine: AsyncEngine, *, as_owner: bool) -> None:
             f"The ledger is at revision {revision or 'none'}, this version needs {head_revision()}: "
             "run `mimawari migrate` first."
         )
-    if may_rewrite and not as_owner:
+    if may_rewrite:
         raise SayableError(
             "DATABASE_URL names a role that could rewrite the audit log: use the application role, and the "
             "owner only in DATABASE_OWNER_URL."

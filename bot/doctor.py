@@ -87,7 +87,7 @@ async def _examine_ledger(settings: Settings) -> str:
     url = settings.database_url
     engine = create_engine(url.get_secret_value() if url else "", poolclass=NullPool)
     try:
-        await app.check_ledger(engine, as_owner=False)
+        await app.check_ledger(engine)
         async with engine.connect() as conn:
             seq, _ = await audit.read_head(conn)
             version = await conn.scalar(text("SHOW server_version"))

@@ -145,11 +145,13 @@ class Publisher:
         async with snapshot(self._room.engine) as conn:
             view = await cases.read_view(conn, claim.key)
             locale = await people.read_preference(conn, CHANNEL_LOCALE)
+            wall = (await conn.execute(text("SELECT clock_timestamp()"))).scalar_one()
         if view is None:
             raise RuntimeError(f"a card has no case: {claim.key}")
         card = case_card(
             view,
             now=self._room.clock.now(),
+            wall=wall,
             tz=self._zone,
             messages=messages_for(locale or self._default_locale),
         )

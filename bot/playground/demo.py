@@ -96,7 +96,9 @@ async def run_demo(settings: Settings, options: DemoOptions, *, data_dir: Path) 
                 )
                 settings = _with_local_slack(settings, page_url)
                 await _post_cards_again(settings)
-            bot = await stack.enter_async_context(app.running_parts(settings, clock=clock))
+            bot = await stack.enter_async_context(
+                app.running_parts(settings, clock=clock, pace=max(clock.speed, 1.0))
+            )
             if workspace is not None:
                 workspace.on_channel_locale = bot.set_channel_locale
             _say_where(page_url, market_url)
