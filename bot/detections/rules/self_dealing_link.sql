@@ -116,8 +116,15 @@ shown AS MATERIALIZED (
            bought.mail = sold.mail AND length(sold.mail) >= 8 AS same_mail,
            net.first_ip, net.last_ip
       FROM candidates c
-      LEFT JOIN accounts b ON b.account_id = c.buyer_id
-      LEFT JOIN accounts s ON s.account_id = c.seller_id
+      -- One look-up each: the planner, which cannot tell how few the candidates are, would read all accounts.
+      LEFT JOIN LATERAL (
+        SELECT created_at, phone, email, postal_code, address,
+               signup_ip, signup_device_id, payout_account_hash
+          FROM accounts WHERE account_id = c.buyer_id LIMIT 1) AS b ON true
+      LEFT JOIN LATERAL (
+        SELECT created_at, phone, email, postal_code, address,
+               signup_ip, signup_device_id, payout_account_hash
+          FROM accounts WHERE account_id = c.seller_id LIMIT 1) AS s ON true
      CROSS JOIN LATERAL (
         SELECT array_agg(DISTINCT card) FILTER (WHERE card <> ALL (:allow_cards)) AS cards,
                array_agg(DISTINCT device) FILTER (WHERE device IS NOT NULL) AS devices
