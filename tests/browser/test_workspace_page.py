@@ -297,6 +297,7 @@ async def test_shift_enter_starts_a_line_and_signs_are_shown_as_they_were_typed(
     article = page.get_by_role("article")
     await expect(article).to_contain_text("一行目 <script>")
     await expect(article.locator("strong")).to_have_text("二行目")
+    await expect(article.locator("br")).to_have_count(1)
     await expect(article.locator(".mention")).to_have_count(0)
 
 
@@ -358,7 +359,9 @@ async def test_at_phone_width_everything_fits_and_drawers_open(
 
     assert await fits()
     table = page.locator(".table-box")
-    assert await table.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert await table.evaluate("box => { box.scrollLeft = 40; return box.scrollLeft; }") == 40
+    log = page.get_by_role("log", name="#fraud-alerts のメッセージ")
+    assert await log.evaluate("log => log.scrollWidth <= log.clientWidth")
     channels = page.get_by_role("navigation", name="チャンネル")
     await expect(channels).to_be_hidden()
     await page.get_by_role("button", name="メニューを開く").click()

@@ -17,7 +17,10 @@ export class Composer {
     this.field = h("textarea", { id, rows: "1", "aria-controls": `${id}-list`, "aria-autocomplete": "list", "aria-describedby": `${id}-hint ${id}-keys`, autocomplete: "off" });
     this.button = h("button", { class: "send", type: "button", disabled: true, on: { click: () => this.send() } }, icon("send"));
     this.keys = h("p", { class: "composer-keys", id: `${id}-keys` });
-    this.field.addEventListener("input", () => this.typed());
+    this.field.addEventListener("input", () => {
+      this.problem.textContent = "";
+      this.typed();
+    });
     this.field.addEventListener("keydown", (event) => this.key(event));
     this.field.addEventListener("blur", () => this.suggest([]));
     this.node = h("div", { class: "composer" }, this.list, this.hint, h("div", { class: "composer-box" }, this.field, this.button), this.problem, this.keys);
@@ -110,13 +113,16 @@ export class Composer {
     const text = this.field.value.trim();
     if (!text || this.sending) return;
     this.sending = true;
-    this.problem.textContent = "";
+    this.empty();
     this.node.setAttribute("aria-busy", "true");
     const refusal = await (text.startsWith("/") ? this.sendCommand(text) : this.calls.send(text));
     this.node.removeAttribute("aria-busy");
     this.sending = false;
-    if (refusal) this.problem.textContent = refusal;
-    else this.empty();
+    if (!refusal) return;
+    // What could not be sent comes back, unless the next words are already being typed.
+    if (!this.field.value) this.field.value = text;
+    this.typed();
+    this.problem.textContent = refusal;
   }
 
   async sendCommand(text) {

@@ -2,10 +2,10 @@
 
 import { api } from "./api.js";
 import { Composer } from "./composer.js";
-import { fill, h, icon } from "./dom.js";
+import { fill, h, hasChanged, icon } from "./dom.js";
 import { MessageList } from "./messages.js";
 import { reasonFor } from "./reasons.js";
-import { say } from "./words.js";
+import { currentLanguage, say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const notEphemeral = (message) => !message.ephemeral;
@@ -50,9 +50,11 @@ export class Conversation {
     const channel = this.desk.people.channels.get(this.channel);
     if (!channel) return;
     const { commands } = this.desk.state;
+    const { name, topic, is_member: isMember, is_archived: isArchived } = channel;
+    if (!hasChanged(byId("channel-head"), currentLanguage(), this.channel, name, topic, isMember, isArchived, commands)) return;
     fill(byId("channel-head"), h("h1", {}, h("span", { class: "hash", "aria-hidden": "true" }, channel.is_private ? icon("lock") : "#"), channel.name), h("span", { class: "topic" }, channel.topic || ""));
     byId("messages").setAttribute("aria-label", say("messagesIn", { channel: channel.name }));
-    const refusal = channel.is_archived ? say("archived") : channel.is_member === false ? say("notMember") : null;
+    const refusal = isArchived ? say("archived") : isMember === false ? say("notMember") : null;
     this.composer.draw({ placeholder: say("messageTo", { channel: channel.name }), commands, refusal });
     fill(this.jump, icon("arrow"), say("jump"));
     const closer = h("button", { class: "icon-button", type: "button", "aria-label": say("closeThread"), on: { click: () => this.openThread(null) } }, icon("close"));

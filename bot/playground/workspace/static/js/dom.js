@@ -36,6 +36,16 @@ export function fill(node, ...children) {
   return node;
 }
 
+const shown = new WeakMap();
+
+// Whether a part must be drawn anew; one that stays keeps its focus, its open menu and what was typed.
+export function hasChanged(root, ...what) {
+  const mark = JSON.stringify(what);
+  if (shown.get(root) === mark) return false;
+  shown.set(root, mark);
+  return true;
+}
+
 const PATHS = {
   menu: "M3 5h14M3 10h14M3 15h14",
   close: "M5 5l10 10M15 5L5 15",

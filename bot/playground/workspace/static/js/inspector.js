@@ -1,8 +1,8 @@
 // A drawer that lists what the bot and the workspace said to each other.
 
 import { clockSeconds } from "./dates.js";
-import { fill, h, icon } from "./dom.js";
-import { say } from "./words.js";
+import { fill, h, hasChanged, icon } from "./dom.js";
+import { currentLanguage, say } from "./words.js";
 
 const KEPT = 500;
 
@@ -44,7 +44,7 @@ export class Inspector {
   }
 
   draw() {
-    if (!this.isOpen) return;
+    if (!this.isOpen || !hasChanged(this.root, currentLanguage())) return;
     this.root.setAttribute("aria-label", say("inspector"));
     const filter = h("input", { class: "field", type: "search", value: this.words, placeholder: say("filter"), "aria-label": say("filter"), on: { input: (event) => this.narrow({ words: event.target.value }) } });
     const only = h("label", { class: "choice" }, h("input", { type: "checkbox", checked: this.onlyErrors, on: { change: (event) => this.narrow({ onlyErrors: event.target.checked }) } }), say("onlyErrors"));

@@ -55,7 +55,7 @@ export class MessageList {
       nodes.push(...this.dividers(message, before, index, model));
       const key = `${message.ts}/${message.ephemeral ? "e" : ""}`;
       const shape = { follows: this.follows(message, before, index, model), failure: model.failures.get(message.ts) };
-      const mark = JSON.stringify([message, shape, currentLanguage(), model.people.me]);
+      const mark = JSON.stringify([message, shape, currentLanguage(), model.people.version]);
       const old = this.drawn.get(key);
       const item = old?.mark === mark ? old : { mark, node: this.drawMessage(message, shape, model) };
       drawn.set(key, item);

@@ -9,6 +9,7 @@ export const ROLES = ["agent", "approver", "engineer", "accountant", "outsider",
 export function peopleOf(state) {
   return {
     me: state.me.id,
+    version: [state.me.id, ...state.users.map(nameOf), ...state.usergroups.map((group) => group.handle)].join(),
     users: new Map(state.users.map((user) => [user.id, user])),
     channels: new Map(state.channels.map((channel) => [channel.id, channel])),
     usergroups: new Map(state.usergroups.map((group) => [group.id, group])),

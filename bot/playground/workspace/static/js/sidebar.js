@@ -1,9 +1,11 @@
 // Draws the sidebar: the workspace, its channels with what is unread, and the demo's links.
 
-import { fill, h, icon } from "./dom.js";
+import { fill, h, hasChanged, icon } from "./dom.js";
 import { currentLanguage, say } from "./words.js";
 
 export function drawSidebar(root, { state, channel, as }, { openChannel, close }) {
+  if (!hasChanged(root, currentLanguage(), channel, as, state.team, state.links, state.channels)) return;
+  const held = root.contains(document.activeElement) ? document.activeElement.dataset.channelId : null;
   root.setAttribute("aria-label", say("channels"));
   const closer = h("button", { class: "icon-button sidebar-close", type: "button", "aria-label": say("close"), on: { click: close } }, icon("close"));
   const channels = state.channels.map((item) => {
@@ -23,4 +25,5 @@ export function drawSidebar(root, { state, channel, as }, { openChannel, close }
     h("ul", {}, channels),
     links.length > 0 && [h("h2", {}, say("links")), h("ul", {}, links)],
   );
+  if (held) root.querySelector(`[data-channel-id="${CSS.escape(held)}"]`)?.focus();
 }

@@ -1,9 +1,9 @@
 // Draws the bar at the top: who is acting and in which language, the colours, the inspector.
 
-import { fill, h, icon } from "./dom.js";
+import { fill, h, hasChanged, icon } from "./dom.js";
 import { closeMenu, openPopover } from "./menu.js";
 import { avatar, nameOf, roleName, roleOf, ROLES } from "./people.js";
-import { say, toLanguage } from "./words.js";
+import { currentLanguage, say, toLanguage } from "./words.js";
 
 const LANGUAGES = [["ja", "日本語"], ["en", "English"]];
 
@@ -26,6 +26,7 @@ function toggleTheme() {
 export function drawTopbar(root, model, calls) {
   const { state, inspectorOpen } = model;
   const { me } = state;
+  if (!hasChanged(root, currentLanguage(), isDark(), inspectorOpen, model.channelLocale, me, state.users)) return;
   const held = root.contains(document.activeElement) ? document.activeElement.id : "";
   const menu = h("button", { class: "icon-button topbar-menu", id: "open-menu", type: "button", "aria-label": say("menu"), on: { click: calls.openSidebar } }, icon("menu"));
   const acting = h(
