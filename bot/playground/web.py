@@ -19,11 +19,12 @@ def local_only(request: web.Request) -> None:
     Raises:
         HTTPForbidden: with a sentence.
     """
-    host = urlsplit(f"//{request.host}").hostname
-    if host not in _LOCAL:
+    try:
+        host = urlsplit(f"//{request.host}")
+        origin = urlsplit(request.headers.get("Origin", f"http://{request.host}"))
+    except ValueError:
+        raise web.HTTPForbidden(text="This is no address.") from None
+    if host.hostname not in _LOCAL or host.username is not None:
         raise web.HTTPForbidden(text="This page answers to localhost only.")
-    origin = request.headers.get("Origin")
-    if request.method not in {"GET", "HEAD"} and origin is not None:
-        parts = urlsplit(origin)
-        if parts.netloc != request.host:
-            raise web.HTTPForbidden(text="Another site may not do this.")
+    if request.method not in {"GET", "HEAD"} and origin.netloc != request.host:
+        raise web.HTTPForbidden(text="Another site may not do this.")

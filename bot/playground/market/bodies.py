@@ -108,4 +108,30 @@ def parse_time(value: str | None, name: str) -> datetime | None:
         raise BodyError("invalid_field", f"`{name}` must be an ISO 8601 time.", 422) from None
     if parsed.tzinfo is None:
         raise BodyError("invalid_field", f"`{name}` must have a zone.", 422)
+    # Near the ends of the calendar, a zone can move a time out of it.
+    if not 1900 <= parsed.year <= 9000:
+        raise BodyError("invalid_field", f"`{name}` is too far away.", 422)
     return parsed
+
+
+def parse_id(value: str) -> str:
+    """An id or a key from an address. Raises BodyError: 404 for what no database can hold."""
+    if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise BodyError("not_found", "There is no such id.", 404)
+    return value
+
+
+def parse_key(values: list[str]) -> str:
+    """The Idempotency-Key. Raises BodyError."""
+    if (
+        len(values) != 1
+        or not 8 <= len(values[0]) <= 128
+        or not values[0].isascii()
+        or not values[0].isprintable()
+    ):
+        raise BodyError(
+            "invalid_idempotency_key",
+            "Idempotency-Key must have 8 to 128 printable ASCII characters.",
+            400,
+        )
+    return values[0]

@@ -23,7 +23,7 @@ class Fault(StrEnum):
     LATE = "late"
     """The connection is closed at once, and the verb carried out after `seconds`."""
     PENDING = "pending"
-    """202; the verb is carried out after `seconds`."""
+    """202; the verb is carried out after `seconds` of the market's time, or when told to."""
     STEP_FAILS = "step_fails"
     """The last step fails: partly_succeeded, until it is retried."""
 
@@ -49,7 +49,8 @@ class Setting:
     verb: str | None = None
     times: int | None = None
     probability: float = 1.0
-    seconds: float = 1.0
+    seconds: float | None = 1.0
+    """None: for ever, until told otherwise; pending operations only."""
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class Faults:
         verb: str | None = None,
         times: int | None = None,
         probability: float = 1.0,
-        seconds: float = 1.0,
+        seconds: float | None = 1.0,
     ) -> None:
         """Add a fault for one verb or all, for so many requests or until cleared."""
         self.settings.append(

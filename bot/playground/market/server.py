@@ -7,8 +7,9 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,8 +18,15 @@ import asyncpg
 from aiohttp import web
 
 from bot.domain.clock import Clock, WallClock
-from bot.playground.market import page
-from bot.playground.market.bodies import BodyError, parse_body, parse_plan_query, parse_time
+from bot.playground.market import page, switchboard
+from bot.playground.market.bodies import (
+    BodyError,
+    parse_body,
+    parse_id,
+    parse_key,
+    parse_plan_query,
+    parse_time,
+)
 from bot.playground.market.drafts import KINDS, TEMPLATES, Draft, Refused, draft, step_json
 from bot.playground.market.effects import apply, create_schema, plain
 from bot.playground.market.faults import (
@@ -28,6 +36,7 @@ from bot.playground.market.faults import (
     Faults,
     Setting,
 )
+from bot.playground.market.subjects import COLLECTIONS, read_subject
 from bot.playground.web import local_only
 
 __all__ = ["Marketplace", "create_schema", "serve_marketplace"]
@@ -37,18 +46,18 @@ logger = logging.getLogger(__name__)
 KEY_WINDOW_S = 7 * 24 * 3600
 EXECUTION_BOUND_S = 30
 PAGE_SIZE = 100
-_COLLECTIONS = {
-    "orders": "order_id",
-    "accounts": "account_id",
-    "listings": "listing_id",
-    "posts": "post_id",
-}
+COMPLETION_POLL_S = 0.2
 _VERB_OF_PATH = {
     ("orders", "refunds"): "refund",
     ("accounts", "remove-follows"): "remove_follows",
     ("posts", "remove"): "remove_post",
     ("posts", "restore"): "restore_post",
 }
+_BEFORE = frozenset({Fault.ERROR_BEFORE, Fault.UNAVAILABLE, Fault.TOO_MANY})
+_IN_PROGRESS = (
+    409,
+    {"code": "in_progress", "message": "The first request under this key is still under way."},
+)
 
 
 class Marketplace:
@@ -71,6 +80,7 @@ class Marketplace:
         self.pool: Any = None
         self._secret = b""
         self._later: set[asyncio.Task[None]] = set()
+        self._under_way: set[str] = set()
 
     async def start(self) -> None:
         await create_schema(self._dsn)
@@ -79,6 +89,13 @@ class Marketplace:
             "SELECT value FROM backoffice.secrets WHERE name = 'plan_token'"
         )
         self._secret = str(secret).encode()
+        self._keep(self._complete_as_time_passes())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it beside the requests, until it ends or the marketplace stops."""
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def stop(self) -> None:
         for task in self._later:
@@ -91,53 +108,74 @@ class Marketplace:
     async def effects(self, subject_id: str | None = None) -> list[dict[str, Any]]:
         """What really happened, one row an effect: the proof that nothing happened twice."""
         rows = await self.pool.fetch(
-            """SELECT idempotency_key, kind, subject_id, amount, currency FROM backoffice.effects
+            """SELECT idempotency_key, kind, subject_id, amount, currency, at FROM backoffice.effects
                 WHERE $1::text IS NULL OR subject_id = $1 ORDER BY effect_id""",
             subject_id,
         )
         return [dict(row) for row in rows]
 
     async def carry_out(
-        self, kind: str, subject_id: str, body: Mapping[str, Any], *, key: str
+        self,
+        kind: str,
+        subject_id: str,
+        body: Mapping[str, Any],
+        *,
+        key: str,
+        struck: Setting | None = None,
     ) -> tuple[int, dict[str, Any]]:
         """One request, answered as the contract says: the HTTP status and the body."""
-        request_hash = _hash_of({"kind": kind, "subject": subject_id, "body": plain(dict(body))})
-        setting = self.faults.strike(kind, OF_THE_EXECUTION)
-        delay_s = setting.seconds if setting else 0.0
-        pending = setting is not None and setting.fault is Fault.PENDING
-        failing = setting is not None and setting.fault is Fault.STEP_FAILS
+        if self.classes.get(kind, "key") != "key":
+            return await self._carry_out(kind, subject_id, body, key, struck, once=False)
+        if key in self._under_way:
+            return _IN_PROGRESS
+        self._under_way.add(key)
+        try:
+            return await self._carry_out(kind, subject_id, body, key, struck, once=True)
+        finally:
+            self._under_way.discard(key)
+
+    async def _carry_out(
+        self,
+        kind: str,
+        subject_id: str,
+        body: Mapping[str, Any],
+        key: str,
+        struck: Setting | None,
+        *,
+        once: bool,
+    ) -> tuple[int, dict[str, Any]]:
+        fault = struck.fault if struck else None
+        seconds = struck.seconds if struck else None
+        if fault is Fault.SLOW:
+            await asyncio.sleep(seconds or 0)
+        received = _Received(
+            kind=kind,
+            subject_id=subject_id,
+            body=plain(dict(body)),
+            key=key,
+            at=self.clock.now(),
+        )
         async with self.pool.acquire() as conn, conn.transaction():
-            # Held until the commit: a second request under this key meets it and is told to wait.
-            free = await conn.fetchval(
-                "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 7))", key
-            )
-            if not free:
-                return 409, {"code": "in_progress", "message": "The first request is under way."}
-            if self.classes[kind] == "key":
+            if once:
+                # Held until the commit: a second request that reached another process is told to wait.
+                if not await conn.fetchval(
+                    "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 7))", key
+                ):
+                    return _IN_PROGRESS
                 stored = await conn.fetchrow(
-                    "SELECT * FROM backoffice.operations WHERE idempotency_key = $1", key
+                    "SELECT * FROM backoffice.operations WHERE idempotency_key = $1 FOR UPDATE", key
                 )
                 if stored is not None:
-                    return _replay(stored, request_hash)
-            if setting is not None and setting.fault is Fault.SLOW:
-                await asyncio.sleep(delay_s)
-            now = self.clock.now()
-            if pending:
-                completes_at = now + timedelta(seconds=delay_s)
-                outcome: dict[str, Any] = {"state": "pending"}
-                await self._store(
-                    conn, kind, subject_id, body, key, request_hash, 202, outcome, completes_at
-                )
-                return 202, await self._operation(conn, key)
+                    return _replay(await self._complete_if_due(conn, stored), received.hash)
+            if fault is Fault.PENDING:
+                completes_at = None if seconds is None else received.at + timedelta(seconds=seconds)
+                row = await _store(conn, received, 202, {"state": "pending"}, completes_at)
+                return 202, operation_json(row)
             status, outcome = await self._execute(
-                conn, kind, subject_id, body, key=key, last_step_fails=failing
+                conn, kind, subject_id, body, key=key, last_step_fails=fault is Fault.STEP_FAILS
             )
-            await self._store(
-                conn, kind, subject_id, body, key, request_hash, status, outcome, None
-            )
-            if "failure" in outcome:
-                return status, outcome["failure"]
-            return status, await self._operation(conn, key)
+            row = await _store(conn, received, status, outcome)
+            return status, outcome.get("failure") or operation_json(row)
 
     async def _execute(
         self,
@@ -171,66 +209,73 @@ class Marketplace:
         await apply(conn, drafted, key=key, now=now)
         return 200, _outcome_of(drafted, body, last_step_fails=last_step_fails)
 
-    async def _store(
-        self,
-        conn: Any,
-        kind: str,
-        subject_id: str,
-        body: Mapping[str, Any],
-        key: str,
-        request_hash: str,
-        status: int,
-        outcome: Mapping[str, Any],
-        completes_at: datetime | None,
-    ) -> None:
-        await conn.execute(
-            """INSERT INTO backoffice.operations (operation_id, idempotency_key, kind, subject_id, body,
-                 request_hash, state, http_status, outcome, received_at, completes_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
-            f"mo_{uuid4().hex}",
-            key,
-            kind,
-            subject_id,
-            json.dumps(plain(dict(body))),
-            request_hash,
-            outcome["state"],
-            status,
-            json.dumps(outcome),
-            self.clock.now(),
-            completes_at,
-        )
-
-    async def _operation(self, conn: Any, key: str) -> dict[str, Any]:
-        row = await conn.fetchrow(
-            "SELECT * FROM backoffice.operations WHERE idempotency_key = $1 ORDER BY seq DESC LIMIT 1",
-            key,
-        )
-        return operation_json(row)
-
     async def find(self, key: str) -> dict[str, Any] | None:
-        """The stored operation of a key; a pending one whose time has come is carried out first."""
+        """The stored operation of a key, as far as the verb's class lets anybody ask."""
         async with self.pool.acquire() as conn, conn.transaction():
+            # Without class `key` there may be several; the one that had an effect tells.
             row = await conn.fetchrow(
                 """SELECT * FROM backoffice.operations WHERE idempotency_key = $1
-                    ORDER BY seq LIMIT 1 FOR UPDATE""",
+                    ORDER BY state = 'failed', seq LIMIT 1 FOR UPDATE""",
                 key,
             )
             if row is None or self.classes.get(row["kind"]) == "none":
                 return None
-            if row["state"] == "pending" and row["completes_at"] <= self.clock.now():
-                body = _with_times(json.loads(row["body"]))
-                status, outcome = await self._execute(
-                    conn, row["kind"], row["subject_id"], body, key=key
-                )
-                await self._complete(conn, row["seq"], status, outcome)
-                return await self._operation(conn, key)
-            return operation_json(row)
+            return operation_json(await self._complete_if_due(conn, row))
+
+    async def complete(self, key: str) -> None:
+        """Carry out what is pending under this key now."""
+        async with self.pool.acquire() as conn, conn.transaction():
+            for row in await conn.fetch(
+                """SELECT * FROM backoffice.operations
+                    WHERE idempotency_key = $1 AND state = 'pending' ORDER BY seq FOR UPDATE""",
+                key,
+            ):
+                await self._complete(conn, row)
+
+    async def _complete_as_time_passes(self) -> None:
+        """Carry out pending operations when their time has come, whether or not anybody asks."""
+        while True:
+            try:
+                while await self._complete_next():
+                    pass
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                logger.warning("pending operations must wait: %s", type(error).__name__)
+            await asyncio.sleep(COMPLETION_POLL_S)
+
+    async def _complete_next(self) -> bool:
+        async with self.pool.acquire() as conn, conn.transaction():
+            row = await conn.fetchrow(
+                """SELECT * FROM backoffice.operations
+                    WHERE state = 'pending' AND completes_at <= $1
+                    ORDER BY completes_at, seq LIMIT 1 FOR UPDATE SKIP LOCKED""",
+                self.clock.now(),
+            )
+            if row is not None:
+                await self._complete(conn, row)
+            return row is not None
+
+    async def _complete_if_due(self, conn: Any, row: Any) -> Any:
+        due = row["completes_at"]
+        if row["state"] != "pending" or due is None or due > self.clock.now():
+            return row
+        return await self._complete(conn, row)
+
+    async def _complete(self, conn: Any, row: Any) -> Any:
+        status, outcome = await self._execute(
+            conn,
+            row["kind"],
+            row["subject_id"],
+            _with_times(json.loads(row["body"])),
+            key=row["idempotency_key"],
+        )
+        return await _settle(conn, row["seq"], status, outcome)
 
     async def retry(self, key: str) -> tuple[int, dict[str, Any]]:
         """Run the failed steps of a partly succeeded operation again."""
         async with self.pool.acquire() as conn, conn.transaction():
             row = await conn.fetchrow(
-                "SELECT * FROM backoffice.operations WHERE idempotency_key = $1 ORDER BY seq LIMIT 1 FOR UPDATE",
+                """SELECT * FROM backoffice.operations WHERE idempotency_key = $1
+                    ORDER BY state = 'failed', seq LIMIT 1 FOR UPDATE""",
                 key,
             )
             if row is None:
@@ -244,17 +289,8 @@ class Marketplace:
                     step["state"] = "done"
                     step.pop("detail", None)
                 outcome["state"] = "succeeded"
-                await self._complete(conn, row["seq"], 200, outcome)
-            return 200, await self._operation(conn, key)
-
-    async def _complete(self, conn: Any, seq: int, status: int, outcome: Mapping[str, Any]) -> None:
-        await conn.execute(
-            "UPDATE backoffice.operations SET state = $2, http_status = $3, outcome = $4 WHERE seq = $1",
-            seq,
-            outcome["state"],
-            status,
-            json.dumps(outcome),
-        )
+                row = await _settle(conn, row["seq"], 200, outcome)
+            return 200, operation_json(row)
 
     async def plan(self, kind: str, subject_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """The contract's plan. Raises LookupError."""
@@ -275,6 +311,7 @@ class Marketplace:
         app.router.add_get("/v1/{collection}/{id}/plan", self._get_plan)
         app.router.add_get("/v1/{collection}/{id}", self._get_subject)
         app.router.add_post("/v1/{collection}/{id}/{verb}", self._post_verb)
+        switchboard.add_routes(app, self)
         page.add_routes(app, self)
         return app
 
@@ -316,28 +353,22 @@ class Marketplace:
         )
 
     async def _get_subject(self, request: web.Request) -> web.Response:
-        collection, subject_id = request.match_info["collection"], request.match_info["id"]
-        key = _COLLECTIONS.get(collection)
-        row = None
-        if key is not None:
-            row = await self.pool.fetchrow(
-                f"SELECT * FROM market.{collection} WHERE {key} = $1",  # noqa: S608 - our own names
-                subject_id,
-            )
-        if row is None:
+        collection, subject_id = (
+            request.match_info["collection"],
+            parse_id(request.match_info["id"]),
+        )
+        if collection not in COLLECTIONS:
+            return _problem(404, "not_found", "There is no such path.")
+        record = await read_subject(self.pool, collection, subject_id)
+        if record is None:
             return _problem(404, "not_found", f"There is no {subject_id}.")
-        record = plain(dict(row))
-        if collection == "orders":
-            for related in ("order_items", "refunds", "payment_attempts", "chargebacks"):
-                rows = await self.pool.fetch(
-                    f"SELECT * FROM market.{related} WHERE order_id = $1",  # noqa: S608
-                    subject_id,
-                )
-                record[related] = [plain(dict(one)) for one in rows]
         return web.json_response(record)
 
     async def _get_plan(self, request: web.Request) -> web.Response:
-        collection, subject_id = request.match_info["collection"], request.match_info["id"]
+        collection, subject_id = (
+            request.match_info["collection"],
+            parse_id(request.match_info["id"]),
+        )
         kind, params = parse_plan_query(request.query)
         if KINDS[kind] != collection or kind not in self.classes:
             return _problem(422, "not_offered", f"{kind} is not offered for {collection}.")
@@ -347,66 +378,45 @@ class Marketplace:
             return _problem(404, "not_found", f"There is no {subject_id}.")
 
     async def _post_verb(self, request: web.Request) -> web.StreamResponse:
-        collection, subject_id = request.match_info["collection"], request.match_info["id"]
+        collection, subject_id = (
+            request.match_info["collection"],
+            parse_id(request.match_info["id"]),
+        )
         path = request.match_info["verb"]
         kind = _VERB_OF_PATH.get((collection, path), path)
         if KINDS.get(kind) != collection or kind not in self.classes:
             return _problem(404, "not_offered", f"{path} is not offered for {collection}.")
-        key = _key_of(request)
+        key = parse_key(request.headers.getall("Idempotency-Key", []))
         body = parse_body(kind, await request.read(), request.content_type)
         struck = self.faults.strike(kind, OF_THE_CONNECTION)
-        if struck is not None:
-            answered = await self._struck_before(request, struck, kind, subject_id, body, key)
-            if answered is not None:
-                return answered
-        status, answer = await self.carry_out(kind, subject_id, body, key=key)
+        if struck is not None and struck.fault in _BEFORE:
+            return _turn_away(struck)
+        execution = self.carry_out(
+            kind,
+            subject_id,
+            body,
+            key=key,
+            struck=self.faults.strike(kind, OF_THE_EXECUTION),
+        )
+        if struck is not None and struck.fault is Fault.LATE:
+            self._keep(_later(struck.seconds or 0, execution))
+            _hang_up(request)
+            return _problem(500, "error", "Nobody reads this.")
+        status, answer = await execution
         if struck is not None and struck.fault is Fault.ANSWER_LOST:
             _hang_up(request)
         if struck is not None and struck.fault is Fault.ERROR_AFTER:
             return _problem(500, "error", "Something went wrong.")
         return web.json_response(answer, status=status)
 
-    async def _struck_before(
-        self,
-        request: web.Request,
-        setting: Setting,
-        kind: str,
-        subject_id: str,
-        body: Mapping[str, Any],
-        key: str,
-    ) -> web.StreamResponse | None:
-        match setting.fault:
-            case Fault.ERROR_BEFORE:
-                return _problem(500, "error", "Something went wrong.")
-            case Fault.UNAVAILABLE:
-                return _problem(503, "unavailable", "Try again.", retry_after_s=setting.seconds)
-            case Fault.TOO_MANY:
-                return _problem(
-                    429, "too_many_requests", "Slow down.", retry_after_s=setting.seconds
-                )
-            case Fault.LATE:
-                task = asyncio.create_task(self._late(setting.seconds, kind, subject_id, body, key))
-                self._later.add(task)
-                task.add_done_callback(self._later.discard)
-                _hang_up(request)
-                return _problem(500, "error", "Nobody reads this.")
-            case _:
-                return None
-
-    async def _late(
-        self, seconds: float, kind: str, subject_id: str, body: Mapping[str, Any], key: str
-    ) -> None:
-        await asyncio.sleep(seconds)
-        await self.carry_out(kind, subject_id, body, key=key)
-
     async def _get_operation(self, request: web.Request) -> web.Response:
-        found = await self.find(request.match_info["key"])
+        found = await self.find(parse_id(request.match_info["key"]))
         if found is None:
             return _problem(404, "not_found", "No request with this key was received.")
         return web.json_response(found)
 
     async def _post_retry(self, request: web.Request) -> web.Response:
-        status, answer = await self.retry(request.match_info["key"])
+        status, answer = await self.retry(parse_id(request.match_info["key"]))
         return web.json_response(answer, status=status)
 
     async def _get_operations(self, request: web.Request) -> web.Response:
@@ -416,16 +426,91 @@ class Marketplace:
             raise BodyError("invalid_cursor", "`cursor` must come from an earlier page.", 422)
         rows = await self.pool.fetch(
             """SELECT * FROM backoffice.operations
-                WHERE seq > $1 AND ($2::timestamptz IS NULL OR received_at >= $2)
+                WHERE seq > $1 AND ($2::timestamptz IS NULL OR received_at >= $2) AND kind <> ALL ($4)
                 ORDER BY seq LIMIT $3""",
             int(cursor),
             since,
             PAGE_SIZE + 1,
+            [kind for kind, declared in self.classes.items() if declared == "none"],
         )
         answer: dict[str, Any] = {"operations": [operation_json(row) for row in rows[:PAGE_SIZE]]}
         if len(rows) > PAGE_SIZE:
             answer["next_cursor"] = str(rows[PAGE_SIZE - 1]["seq"])
         return web.json_response(answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Received:
+    """One request for a verb; its body as JSON has it."""
+
+    kind: str
+    subject_id: str
+    body: dict[str, Any]
+    key: str
+    at: datetime
+
+    @property
+    def hash(self) -> str:
+        content = {"kind": self.kind, "subject": self.subject_id, "body": self.body}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+async def _store(
+    conn: Any,
+    received: _Received,
+    status: int,
+    outcome: Mapping[str, Any],
+    completes_at: datetime | None = None,
+) -> Any:
+    # Numbers must be visible in their order: a reader that follows the list would never come
+    # back for a lower one that was committed later. So this is a transaction's last step.
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('backoffice.operations', 8))")
+    return await conn.fetchrow(
+        """INSERT INTO backoffice.operations (operation_id, idempotency_key, kind, subject_id, body,
+             request_hash, state, http_status, outcome, received_at, completes_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *""",
+        f"mo_{uuid4().hex}",
+        received.key,
+        received.kind,
+        received.subject_id,
+        json.dumps(received.body),
+        received.hash,
+        outcome["state"],
+        status,
+        json.dumps(outcome),
+        received.at,
+        completes_at,
+    )
+
+
+async def _settle(conn: Any, seq: int, status: int, outcome: Mapping[str, Any]) -> Any:
+    return await conn.fetchrow(
+        """UPDATE backoffice.operations SET state = $2, http_status = $3, outcome = $4
+            WHERE seq = $1 RETURNING *""",
+        seq,
+        outcome["state"],
+        status,
+        json.dumps(outcome),
+    )
+
+
+async def _later(seconds: float, work: Coroutine[Any, Any, object]) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        work.close()
+        raise
+    await work
+
+
+def _turn_away(struck: Setting) -> web.Response:
+    match struck.fault:
+        case Fault.UNAVAILABLE:
+            return _problem(503, "unavailable", "Try again.", retry_after_s=struck.seconds)
+        case Fault.TOO_MANY:
+            return _problem(429, "too_many_requests", "Slow down.", retry_after_s=struck.seconds)
+        case _:
+            return _problem(500, "error", "Something went wrong.")
 
 
 @asynccontextmanager
@@ -491,19 +576,6 @@ def _with_times(body: dict[str, Any]) -> dict[str, Any]:
     if "since" in body:
         body["since"] = parse_time(body["since"], "since")
     return body
-
-
-def _key_of(request: web.Request) -> str:
-    keys = request.headers.getall("Idempotency-Key", [])
-    if len(keys) != 1 or not 8 <= len(keys[0]) <= 128:
-        raise BodyError(
-            "invalid_idempotency_key", "Idempotency-Key must have 8 to 128 characters.", 400
-        )
-    return keys[0]
-
-
-def _hash_of(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _hang_up(request: web.Request) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -240,10 +241,12 @@ async def test_an_operation_says_what_it_changed(shop: Shop) -> None:
 
 
 async def test_a_pending_operation_is_carried_out_when_its_time_has_come(shop: Shop) -> None:
-    shop.market.faults.switch_on(Fault.PENDING, times=1, seconds=0)
+    shop.market.faults.switch_on(Fault.PENDING, times=1, seconds=60)
     status, answer = await post(shop, "cancel", "O-1", key="slow-and-steady")
+    matches("Operation", answer)
     assert (status, answer["state"]) == (202, "pending")
     assert await shop.market.effects() == []
+    shop.clock.time += timedelta(seconds=60)
     _, later = await get(shop, "operations/slow-and-steady")
     assert later["state"] == "succeeded"
     assert len(await shop.market.effects()) == 1
