@@ -116,7 +116,9 @@ def _open(path: Path) -> _File:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise refuse(f"it cannot be read ({error.strerror}); correct its access rights.") from error
+        raise refuse(
+            f"it cannot be read ({error.strerror}); make it a file that this user may read."
+        ) from error
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
