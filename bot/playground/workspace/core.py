@@ -42,7 +42,7 @@ class Core:
         self.response_urls = ResponseUrls(now)
         self.traffic = Traffic(now, lambda n: self.stream.tell("traffic", {"n": n}))
         self.views = Views(seed, self._tell_view)
-        self.socket = SocketMode(seed)
+        self.socket = SocketMode(seed, self.stream.wake)
         self.delivery = Delivery(
             seed,
             self.socket,

@@ -50,7 +50,7 @@ async def serve_workspace(
             workspace.closing.set()
             workspace.stream.close()
             await workspace.delivery.close()
-            await workspace.socket.disconnect("link_disabled")
+            await workspace.socket.close()
     finally:
         await runner.cleanup()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import secrets
+from collections.abc import Callable
 from uuid import uuid4
 
 from aiohttp import WSMsgType, web
@@ -18,15 +20,19 @@ MAX_CONNECTIONS = 10
 # What a connection says of its own length; Slack renews "once every few hours".
 APPROXIMATE_CONNECTION_S = 18_060
 KEPT_TICKETS = 100
+# How long a connection that was asked to leave may stay.
+GRACE_S = 10.0
 
 
 class SocketMode:
     """The app's open connections."""
 
-    def __init__(self, seed: Seed) -> None:
+    def __init__(self, seed: Seed, changed: Callable[[], None]) -> None:
         self._seed = seed
+        self._changed = changed
         self._tickets: list[str] = []
         self._sockets: list[web.WebSocketResponse] = []
+        self._leaving: dict[web.WebSocketResponse, asyncio.Task[None]] = {}
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._turn = 0
 
@@ -68,6 +74,7 @@ class SocketMode:
             }
         )
         self._sockets.append(socket)
+        self._changed()
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -111,9 +118,9 @@ class SocketMode:
             del self._waiting[envelope_id]
 
     async def disconnect(self, reason: str = "refresh_requested") -> None:
-        """Tell every connection to come anew, and end it, as Slack does every few hours."""
+        """Ask every connection to come anew, as Slack does every few hours; none gets anything more."""
         for socket in list(self._sockets):
-            self._forget(socket)
+            self._sockets.remove(socket)
             with contextlib.suppress(ConnectionError, RuntimeError):
                 await socket.send_json(
                     {
@@ -122,9 +129,22 @@ class SocketMode:
                         "debug_info": {"host": "local-workspace"},
                     }
                 )
-                # A client that never says goodbye must not hold up our end.
-                async with asyncio.timeout(1):
-                    await socket.close()
+            # A good client comes anew first and then closes this one.
+            task = asyncio.create_task(_close(socket, after_s=GRACE_S))
+            self._leaving[socket] = task
+            task.add_done_callback(functools.partial(self._left, socket))
+
+    async def close(self) -> None:
+        """End every connection at once."""
+        await self.disconnect("link_disabled")
+        leaving, tasks = list(self._leaving), list(self._leaving.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(_close(socket, after_s=0) for socket in leaving))
+
+    def _left(self, socket: web.WebSocketResponse, _task: asyncio.Task[None]) -> None:
+        self._leaving.pop(socket, None)
 
     def _take_ack(self, text: str) -> None:
         try:
@@ -138,6 +158,15 @@ class SocketMode:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         with contextlib.suppress(ValueError):
             self._sockets.remove(socket)
+        self._changed()
+
+
+async def _close(socket: web.WebSocketResponse, *, after_s: float) -> None:
+    await asyncio.sleep(after_s)
+    # A client that never says goodbye must not hold up our end.
+    with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
+        async with asyncio.timeout(1):
+            await socket.close()
 
 
 def link_path(ticket: str, app_id: str) -> str:

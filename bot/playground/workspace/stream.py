@@ -40,6 +40,10 @@ class Stream:
                 queue.put_nowait(News(event="state", data={}))
             else:
                 queue.put_nowait(News(event=event, data=data))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for something look again."""
         waiting, self._changed = self._changed, []
         for future in waiting:
             if not future.done():
