@@ -73,7 +73,7 @@ class Pages:
         return await self._list(request, "orders", "order_id", "ordered_at")
 
     async def list_accounts(self, request: web.Request) -> web.Response:
-        return await self._list(request, "accounts", "account_id", "updated_at")
+        return await self._list(request, "accounts", "account_id", "created_at")
 
     async def _list(
         self, request: web.Request, collection: str, key: str, order: str
@@ -82,35 +82,39 @@ class Pages:
         filters = _FILTERS[collection]
         chosen = request.query.get("show", "all")
         chosen = chosen if chosen in filters else "all"
-        search = request.query.get("q", "").strip()[:100].replace("\x00", "")
-        number = request.query.get("page", "1")
-        number_ = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+        search = _storable(request.query.get("q", "")).strip()[:100]
+        number = _page_number(request.query.get("page", "1"))
         where = filters[chosen][1]
         rows = await self._market.pool.fetch(
-            f"""SELECT * FROM market.{collection} WHERE {where} AND ($1 = '' OR {key} ILIKE '%' || $1 || '%')
-                 ORDER BY {order} DESC, {key} LIMIT {PER_PAGE + 1} OFFSET $2""",  # noqa: S608 - our own names
+            f"""SELECT * FROM market.{collection}
+                 WHERE {where} AND ($1 = '' OR strpos(lower({key}), lower($1)) > 0)
+                 ORDER BY {order} DESC NULLS LAST, {key} LIMIT {PER_PAGE + 1} OFFSET $2""",  # noqa: S608 - our own names
             search,
-            (max(number_, 1) - 1) * PER_PAGE,
+            (number - 1) * PER_PAGE,
         )
         shown = rows[:PER_PAGE]
         draw = _order_rows if collection == "orders" else _account_rows
         tabs = "".join(
-            f'<a href="?{urlencode({"show": name, "lang": locale})}"'
+            f'<a href="?{_query(show=name, lang=locale)}"'
             f"{' aria-current=page' if name == chosen else ''}>{escape(messages.t(label))}</a>"
             for name, (label, _) in filters.items()
         )
-        more = (
-            f'<a class="more" href="?{urlencode({"show": chosen, "q": search, "page": number_ + 1, "lang": locale})}">'
-            f"{escape(messages.t(N_('Older')))}</a>"
-            if len(rows) > PER_PAGE
-            else ""
+        turns = "".join(
+            f'<a href="?{_query(show=chosen, q=search, page=to, lang=locale)}">{escape(label)}</a>'
+            for to, label, there in (
+                (number - 1, messages.t(N_("Newer")), number > 1),
+                (number + 1, messages.t(N_("Older")), len(rows) > PER_PAGE),
+            )
+            if there
         )
         body = (
             f'<div class="bar"><nav class="tabs">{tabs}</nav><form method="get" role="search">'
             f'<input type="hidden" name="lang" value="{locale}">'
+            f'<input type="hidden" name="show" value="{chosen}">'
             f'<input type="search" name="q" value="{escape(search)}" placeholder="{escape(messages.t(N_("Search by id")))}"'
             f' aria-label="{escape(messages.t(N_("Search by id")))}"></form></div>'
-            f"{draw(shown, messages)}{more}"
+            f"{draw(shown, messages, locale)}"
+            f'<nav class="turns">{turns}</nav>'
         )
         return self._page(request, messages, locale, body, refresh=not search)
 
@@ -122,7 +126,7 @@ class Pages:
 
     async def _show(self, request: web.Request, collection: str, key: str) -> web.Response:
         messages, locale = _language(request)
-        subject_id = request.match_info["id"].replace("\x00", "")
+        subject_id = _storable(request.match_info["id"])
         row = await self._market.pool.fetchrow(
             f"SELECT * FROM market.{collection} WHERE {key} = $1",  # noqa: S608
             subject_id,
@@ -150,7 +154,7 @@ class Pages:
         )
         body = (
             f"<h1>{escape(subject_id)}</h1>"
-            f'<form class="by-hand" method="post" action="/{collection}/{quote(subject_id, safe="")}/by-hand?lang={locale}">'
+            f'<form class="by-hand" method="post" action="{_address(collection, subject_id)}/by-hand?lang={locale}">'
             f"<span>{escape(messages.t(N_('By hand, past the bot:')))}</span>{buttons}</form>"
             f"<dl>{facts}</dl><h2>{escape(messages.t(N_('What was done')))}</h2>"
             f"{_operation_rows(operations, messages)}"
@@ -159,7 +163,8 @@ class Pages:
 
     async def act_by_hand(self, request: web.Request) -> web.Response:
         """A colleague in the back office changes something under the bot's feet."""
-        collection, subject_id = request.match_info["collection"], request.match_info["id"]
+        collection = request.match_info["collection"]
+        subject_id = _storable(request.match_info["id"])
         form = await request.post()
         verb = str(form.get("verb", ""))
         if verb not in _BY_HAND.get(collection, {}):
@@ -171,7 +176,7 @@ class Pages:
             key=f"by-hand-{uuid4().hex}",
         )
         lang = "en" if request.query.get("lang") == "en" else "ja"
-        raise web.HTTPSeeOther(f"/{collection}/{quote(subject_id, safe='')}?lang={lang}")
+        raise web.HTTPSeeOther(f"{_address(collection, subject_id)}?lang={lang}")
 
     def _page(
         self,
@@ -185,7 +190,8 @@ class Pages:
     ) -> web.Response:
         other = "en" if locale == "ja" else "ja"
         title = escape(messages.t(N_("Minato Market: back office")))
-        switch = urlencode({**dict(request.query), "lang": other})
+        kept = {name: _storable(request.query.get(name, "")) for name in ("show", "q", "page")}
+        switch = _query(**kept, lang=other)
         html = (
             f'<!doctype html><html lang="{locale}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -201,7 +207,12 @@ class Pages:
             text=html,
             status=status,
             content_type="text/html",
-            headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+            headers={
+                "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+                "Cache-Control": "no-store",
+            },
         )
 
 
@@ -209,6 +220,24 @@ def _language(request: web.Request) -> tuple[Messages, str]:
     wanted = request.query.get("lang") or request.headers.get("Accept-Language", "ja")[:2]
     locale = "en" if wanted == "en" else "ja"
     return messages_for(locale), locale
+
+
+def _storable(text: str) -> str:
+    """Without the characters that no database can hold."""
+    return text.encode("utf-8", "ignore").decode().replace("\x00", "")
+
+
+def _page_number(text: str) -> int:
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
+def _query(**params: object) -> str:
+    """What follows the question mark in a link, ready to stand in HTML."""
+    return escape(urlencode({name: value for name, value in params.items() if value != ""}))
+
+
+def _address(collection: str, subject_id: str) -> str:
+    return f"/{collection}/{quote(subject_id, safe='')}"
 
 
 def _state(name: str, messages: Messages) -> str:
@@ -224,7 +253,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> s
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _order_rows(rows: Sequence[Any], messages: Messages) -> str:
+def _order_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
     t = messages.t
     return _table(
         [
@@ -237,13 +266,13 @@ def _order_rows(rows: Sequence[Any], messages: Messages) -> str:
         ],
         (
             [
-                _link("orders", row["order_id"]),
+                _link("orders", row["order_id"], locale),
                 _state(
                     "held" if row["held_at"] and not row["canceled_at"] else row["status"], messages
                 ),
                 escape(messages.money(row["total_amount"], row["currency"])),
-                _link("accounts", row["buyer_id"]),
-                _link("accounts", row["seller_id"]),
+                _link("accounts", row["buyer_id"], locale),
+                _link("accounts", row["seller_id"], locale),
                 f"{row['ordered_at']:%m-%d %H:%M}",
             ]
             for row in rows
@@ -252,13 +281,13 @@ def _order_rows(rows: Sequence[Any], messages: Messages) -> str:
     )
 
 
-def _account_rows(rows: Sequence[Any], messages: Messages) -> str:
+def _account_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
     t = messages.t
     return _table(
         [t(N_("Account")), t(N_("State")), t(N_("Name")), t(N_("Created"))],
         (
             [
-                _link("accounts", row["account_id"]),
+                _link("accounts", row["account_id"], locale),
                 _state(row["status"], messages),
                 escape(row["display_name"]),
                 f"{row['created_at']:%Y-%m-%d}" if row["created_at"] else "",
@@ -292,11 +321,11 @@ def _operation_rows(rows: Sequence[Any], messages: Messages) -> str:
     return _table(heads, lines, t(N_("Nothing was done to it.")))
 
 
-def _link(collection: str, subject_id: str) -> str:
-    return f'<a href="/{collection}/{quote(subject_id, safe="")}">{escape(subject_id)}</a>'
+def _link(collection: str, subject_id: str, locale: str) -> str:
+    return f'<a href="{_address(collection, subject_id)}?lang={locale}">{escape(subject_id)}</a>'
 
 
 def _linked(name: str, value: Any, locale: str) -> str:
     if name in {"buyer_id", "seller_id", "account_id"}:
-        return _link("accounts", str(value)).replace('">', f'?lang={locale}">', 1)
+        return _link("accounts", str(value), locale)
     return escape(str(value))
