@@ -436,19 +436,24 @@ async def test_a_listing_that_was_taken_down_is_not_sold(play: Play, tmp_path: P
 async def test_a_cancellation_that_is_under_way_is_waited_for_and_kept(
     play: Play, market_dsn: str, tmp_path: Path
 ) -> None:
-    """The admin API has the order locked while the player wants to ship it."""
-    write_directory(tmp_path, orders=[WHOLE])
+    """The admin API has the order locked while the player wants to ship it; a step shows whole or not."""
+    write_directory(tmp_path, orders=[WHOLE, order("o2", 10)])
     await play.until(9)
     admin = await asyncpg.connect(market_dsn)
     transaction = admin.transaction()
     await transaction.start()
-    await admin.execute("UPDATE market.orders SET status = 'canceled', canceled_at = $1", T + 9 * H)
+    await admin.execute(
+        "UPDATE market.orders SET status = 'canceled', canceled_at = $1 WHERE order_id = 'o1'",
+        T + 9 * H,
+    )
 
     step = asyncio.create_task(play.until(11))
     await asyncio.sleep(0.3)
     assert not step.done()
+    assert await admin.fetchval("SELECT count(*) FROM market.orders") == 1
     await transaction.commit()
     await step
+    assert await admin.fetchval("SELECT count(*) FROM market.orders") == 2
     await admin.close()
 
     row = await play.order()
@@ -543,7 +548,7 @@ async def test_many_steps_with_kills_end_where_one_jump_does(
     for hours in sorted(rng.uniform(0, 100) for _ in range(40)):
         step = asyncio.create_task(play.until(hours))
         if rng.random() < 0.5:
-            await asyncio.sleep(rng.uniform(0, 0.02))
+            await asyncio.sleep(rng.uniform(0, 0.06))
             step.cancel()
             await asyncio.gather(step, return_exceptions=True)
             await play.kill()

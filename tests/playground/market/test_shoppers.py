@@ -273,10 +273,10 @@ async def _everything(market: Any) -> dict[str, list[str]]:
     }
 
 
-async def _play(dsn: str, market: Any, hours: Iterable[float]) -> None:
+async def _play(dsn: str, market: Any, hours: Iterable[float], *, seed: int = 1) -> None:
     """Play up to each of the hours with a new process for each."""
     for hour in hours:
-        source = ShoppersSource(1, START)
+        source = ShoppersSource(seed, START)
         await open_play(market, source)
         player = Player(dsn, PlayClock(START, 1, driven=True), source)
         await player.play_until(START + hour * HOUR)
@@ -323,6 +323,26 @@ async def test_everything_that_was_fed_is_played(market_dsn: str, market: Any) -
             f"SELECT count(*) FROM feed.{relation} f, playground.play p WHERE f.{at} <= p.market_time"
         ) - await market.fetchval(f"SELECT count(*) FROM market.{relation}")
         assert missing == 0, relation
+
+
+async def test_a_row_that_lies_before_its_hour_is_played_in_time(
+    market_dsn: str, market: Any
+) -> None:
+    """A declined card of an order in the first minute of an hour."""
+    shoppers = Shoppers(3, START)
+    hour, early = next(
+        (hour, row)
+        for hour in range(-71, 0)
+        for row in shoppers.write_hour(hour)
+        if row.at < START + hour * HOUR
+    )
+
+    await _play(market_dsn, market, [hour - 0.001, hour], seed=3)
+
+    assert await market.fetchval(
+        "SELECT count(*) FROM market.payment_attempts WHERE attempt_id = $1",
+        early.values["attempt_id"],
+    )
 
 
 async def test_a_payout_is_announced_when_paid_and_withdrawn_while_held(
