@@ -12,9 +12,9 @@ ACTION = Action(
     button=N_("Hold shipment and payout ({count})"),
     title=N_("Hold orders"),
     consequence=N_(
-        "Shipment and payout of {orders} orders are stopped until somebody releases them."
+        "Shipment and payout of {orders} will stop until somebody releases the hold."
     ),
-    done=N_("{orders} orders held"),
+    done=N_("{orders} held"),
     dangerous=False,
     closes_case=False,
     undo="release",

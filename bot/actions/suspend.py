@@ -12,9 +12,9 @@ ACTION = Action(
     button=N_("Suspend accounts ({count})…"),
     title=N_("Suspend accounts"),
     consequence=N_(
-        "{accounts} accounts will be suspended: no log-in, listings hidden, payouts held."
+        "{accounts} will be suspended: no log-in, listings hidden, payouts held."
     ),
-    done=N_("{accounts} accounts suspended"),
+    done=N_("{accounts} suspended"),
     dangerous=True,
     closes_case=True,
     undo="reinstate",

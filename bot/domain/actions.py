@@ -29,9 +29,10 @@ class Action:
     title: str
     """The modal's title; at most 24 characters in every language."""
     consequence: str
-    """What the modal says will happen, in one sentence; takes `{orders}`, `{accounts}`, `{listings}`."""
+    """What the modal says will happen, in one sentence; takes `{orders}`, `{accounts}`, `{listings}`,
+    each a counted phrase such as "12 orders"."""
     done: str
-    """How the card tells that it was done; takes `{orders}`, `{accounts}`, `{listings}`."""
+    """How the card tells that it was done; takes the same."""
     dangerous: bool
     """Opens a modal with the plan, and needs the approver role somewhere."""
     closes_case: bool

@@ -1,0 +1,271 @@
+"""Answers to the slash command, for the one who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Protocol
+
+from bot.cards.blocks import (
+    MESSAGE_TEXT,
+    Block,
+    section,
+    sections_of,
+    user_text_lines,
+)
+from bot.cards.wording import (
+    action_name,
+    case_name,
+    market_reason,
+    person_name,
+    severity_tag,
+    status_name,
+    verb_name,
+)
+from bot.domain.audit import AuditTag
+from bot.domain.cases import CaseState
+from bot.domain.findings import Severity
+from bot.domain.text import escape, user_text
+from bot.domain.verbs import Verb
+from bot.locale import N_, Messages
+
+_TITLE = 60
+_SECTIONS = 12
+
+_STATES = {
+    CaseState.OPEN: N_("open"),
+    CaseState.AWAITING_APPROVAL: N_("waiting for approval"),
+    CaseState.EXECUTING: N_("under way"),
+    CaseState.PARTLY_DONE: N_("not complete"),
+    CaseState.DONE: N_("done"),
+    CaseState.DISMISSED: N_("not fraud"),
+}
+
+_TAGS = {
+    AuditTag.CASE_OPENED: N_("case opened by a detection"),
+    AuditTag.CASE_OPENED_BY_HAND: N_("case opened by hand"),
+    AuditTag.FINDING_JOINED: N_("another finding joined"),
+    AuditTag.FINDING_SUPPRESSED: N_("repeated finding set aside"),
+    AuditTag.MEMBER_CHANGED: N_("changed in the marketplace"),
+    AuditTag.DECISION_REQUESTED: N_("requested"),
+    AuditTag.DECISION_APPROVED: N_("approved"),
+    AuditTag.DECISION_REJECTED: N_("rejected"),
+    AuditTag.DECISION_EXPIRED: N_("request ran out"),
+    AuditTag.CASE_DISMISSED: N_("judged not fraud"),
+    AuditTag.CASE_CLAIMED: N_("case taken or given back"),
+    AuditTag.CASE_NOTED: N_("note written"),
+    AuditTag.DENIED: N_("refused"),
+    AuditTag.OPERATION_SENT: N_("sent to the marketplace"),
+    AuditTag.OPERATION_UNKNOWN: N_("result not known yet"),
+    AuditTag.OPERATION_ENDED: N_("result recorded"),
+    AuditTag.OPERATIONS_STOPPED: N_("the rest stopped"),
+    AuditTag.CASE_SETTLED: N_("case settled"),
+    AuditTag.EFFECTS_PAUSED: N_("all operations paused"),
+    AuditTag.EFFECTS_RESUMED: N_("operations resumed"),
+    AuditTag.ROLES_CHANGED: N_("roles changed"),
+    AuditTag.LEDGER_STARTED: N_("process started"),
+}
+
+
+class QueueLine(Protocol):
+    """An open case, as the ledger lists it."""
+
+    @property
+    def case_id(self) -> int: ...
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def state(self) -> CaseState: ...
+    @property
+    def opened_at(self) -> datetime: ...
+    @property
+    def assignee(self) -> str | None: ...
+    @property
+    def title_ja(self) -> str | None: ...
+    @property
+    def title_en(self) -> str | None: ...
+    @property
+    def amounts(self) -> Sequence[tuple[int, str]]: ...
+    @property
+    def deadline(self) -> datetime | None: ...
+
+
+class TrailLine(Protocol):
+    """One line of the audit log."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def case_id(self) -> int | None: ...
+    @property
+    def subject_id(self) -> str | None: ...
+    @property
+    def details(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one person is answered."""
+
+    text: str
+    blocks: Sequence[Block] = ()
+
+
+def help_answer(entries: Sequence[tuple[str, str, str]], *, messages: Messages) -> Answer:
+    """Every subcommand with one line: name, argument, description (a catalogue key)."""
+    lines = [
+        f"/cre {name}{' ' + argument if argument else ''} — {messages.t(description)}"
+        for name, argument, description in entries
+    ]
+    return _answer(messages.t("What you can ask for:"), lines)
+
+
+def unknown_command(name: str, near: str | None, *, messages: Messages) -> str:
+    """Somebody mistyped a subcommand."""
+    asked = escape(name, 40)
+    if near is not None:
+        return messages.t(
+            "There is no “{name}”. Did you mean `/cre {near}`?", name=asked, near=escape(near, 40)
+        )
+    return messages.t("There is no “{name}”. `/cre help` shows what there is.", name=asked)
+
+
+def missing_argument(name: str, argument: str, *, messages: Messages) -> str:
+    """Somebody left out what a subcommand is about."""
+    return messages.t(
+        "Please say which one: `/cre {name} {argument}`", name=name, argument=argument
+    )
+
+
+def case_opened(case_id: int, *, messages: Messages, permalink: str | None = None) -> Answer:
+    """The case that a command found or opened, with a link to its card where one stands."""
+    if permalink is not None and permalink.startswith("https://") and "|" not in permalink:
+        card = f"<{escape_url(permalink)}|{case_name(case_id)}>"
+    else:
+        card = case_name(case_id)
+    return Answer(text=messages.t("This is case {case}.", case=card))
+
+
+def escape_url(url: str) -> str:
+    """An address inside of <…>."""
+    return url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E")
+
+
+def queue_answer(
+    entries: Sequence[QueueLine],
+    *,
+    now: datetime,
+    messages: Messages,
+    names: Mapping[str, str] | None = None,
+) -> Answer:
+    """Open cases in the order that the ledger gives: the most urgent and dearest first."""
+    if not entries:
+        return Answer(text=messages.t("No case is open."))
+    head = messages.n(
+        "{count} open case, the most urgent first:",
+        "{count} open cases, the most urgent first:",
+        len(entries),
+    )
+    return _answer(head, [_queue_line(entry, now, messages, names or {}) for entry in entries])
+
+
+def _queue_line(
+    entry: QueueLine, now: datetime, messages: Messages, names: Mapping[str, str]
+) -> str:
+    mark, tag = severity_tag(entry.severity, messages)
+    title = user_text(messages.pick(entry.title_ja, entry.title_en), _TITLE)
+    parts = [
+        f"{mark} {tag} {case_name(entry.case_id)} {title or messages.t('Case opened by hand')}"
+    ]
+    if entry.amounts:
+        parts.append(messages.monies([(amount, code) for amount, code in entry.amounts][:2]))
+    if entry.deadline is not None:
+        left = entry.deadline - now
+        parts.append(
+            messages.t("ships in {span}", span=messages.span(left))
+            if left > timedelta(0)
+            else messages.t("shipping deadline has passed")
+        )
+    if entry.state is not CaseState.OPEN:
+        parts.append(messages.t(_STATES[entry.state]))
+    parts.append(
+        messages.t("looked after by: {name}", name=person_name(entry.assignee, names, messages))
+        if entry.assignee
+        else messages.t("looked after by: {name}", name=messages.t("nobody yet"))
+    )
+    return messages.dots(parts)
+
+
+def audit_answer(
+    name: str,
+    trail: Sequence[TrailLine],
+    *,
+    messages: Messages,
+    tz: tzinfo,
+    names: Mapping[str, str] | None = None,
+) -> Answer:
+    """What the log says about a case or a subject, the newest first."""
+    about = user_text(name, 60)
+    if not trail:
+        text = messages.t("The log has nothing about {id}.", id=about)
+        return Answer(text=escape(text, 1000), blocks=[section(text)])
+    head = messages.t("What happened with {id}, the newest first:", id=about)
+    return _answer(head, [_trail_line(line, messages, tz, names or {}) for line in trail])
+
+
+def _trail_line(line: TrailLine, messages: Messages, tz: tzinfo, names: Mapping[str, str]) -> str:
+    try:
+        what = messages.t(_TAGS[AuditTag(line.tag)])
+    except ValueError:
+        what = user_text(line.tag, 60)
+    parts = [messages.moment(line.at, tz), _actor(line.actor, messages, names), what]
+    parts += _details(line.details, messages)
+    if line.subject_id:
+        parts.append(user_text(line.subject_id, 60))
+    if line.case_id is not None:
+        parts.append(case_name(line.case_id))
+    return messages.dots(parts)
+
+
+def _actor(actor: str, messages: Messages, names: Mapping[str, str]) -> str:
+    if actor == "system":
+        return messages.t("automatically")
+    if actor.startswith("detection:"):
+        return user_text(actor.removeprefix("detection:"), 60)
+    return person_name(actor, names, messages)
+
+
+def _details(details: Mapping[str, Any], messages: Messages) -> list[str]:
+    """Of what an entry holds, that which a person asks for; the export has everything."""
+    told = []
+    if action := details.get("action"):
+        told.append(action_name(str(action), messages))
+    if verb := details.get("verb"):
+        known = verb in set(Verb)
+        told.append(verb_name(Verb(verb), messages) if known else user_text(str(verb), 40))
+    if reason := details.get("reason"):
+        told.append(
+            messages.t("Reason: {reason}", reason=user_text(messages.word(str(reason)), 150))
+        )
+    if status := details.get("status"):
+        told.append(status_name(str(status), messages))
+    if (code := details.get("code")) and "verb" in details:
+        told.append(market_reason(str(code), None, messages))
+    return told
+
+
+def _answer(head: str, lines: Sequence[str]) -> Answer:
+    text = "\n".join([head, *lines])
+    return Answer(
+        text=user_text_lines(
+            "\n".join(escape(line, 1000) for line in text.split("\n")), MESSAGE_TEXT
+        ),
+        blocks=[section(head), *sections_of(lines, _SECTIONS)],
+    )

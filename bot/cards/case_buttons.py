@@ -1,0 +1,151 @@
+"""The buttons of a card: only what a member can still take, the reversible one first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.actions import registry
+from bot.cards.blocks import Block, button, option, overflow
+from bot.cards.wording import HOPELESS, button_label, counts_of, ranked_findings
+from bot.cases.targets import can_take, targets_of
+from bot.domain.actions import Action
+from bot.domain.cases import CaseState, CaseView, OperationState
+from bot.domain.subjects import SubjectKind
+from bot.locale import Messages
+
+_PROPOSALS = 2
+_MENU = 5
+_BY_HAND = {
+    SubjectKind.ORDER: ("hold", "cancel"),
+    SubjectKind.ACCOUNT: ("suspend",),
+    SubjectKind.LISTING: ("takedown",),
+}
+_UNDOING = ("release", "reinstate")
+
+
+def buttons(view: CaseView, messages: Messages) -> list[Block]:
+    """At most three buttons and a menu; empty never, since the details can always be seen."""
+    shown, more = _shown(view, messages)
+    return [*shown, _menu(view, messages, more)]
+
+
+def _shown(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action]]:
+    """The buttons, and the actions for which there is room in the menu alone."""
+    match view.state:
+        case CaseState.OPEN:
+            return _open(view, messages)
+        case CaseState.PARTLY_DONE:
+            return _partly_done(view, messages)
+        case CaseState.AWAITING_APPROVAL:
+            approve = _button(view, "approve", messages.t("Approve…"), style="primary")
+            return [approve, _button(view, "reject", messages.t("Reject…"))], []
+        case CaseState.EXECUTING:
+            waiting = any(o.state is OperationState.QUEUED for o in view.operations)
+            stop = _button(view, "stop_rest", messages.t("Stop the rest"), style="danger")
+            return [stop] if waiting else [], []
+        case CaseState.DONE:
+            return [_action_button(view, action, messages) for action in _undoing(view)], []
+        case CaseState.DISMISSED:
+            return [], []
+
+
+def _open(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action]]:
+    proposals = list(_proposals(view))
+    shown = [_action_button(view, action, messages) for action in proposals[:_PROPOSALS]]
+    shown.append(_button(view, "dismiss", messages.t("Not fraud…")))
+    return shown, [*proposals[_PROPOSALS:], *_undoing(view)]
+
+
+def _partly_done(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action]]:
+    last = view.decision.action if view.decision else None
+    proposals = [action for action in _proposals(view) if action.name != last]
+    shown: list[Block] = []
+    if _can_retry(view):
+        shown.append(_button(view, "retry", messages.t("Try again…"), style="primary"))
+        room = 1
+    else:
+        proposals = list(_proposals(view))
+        room = _PROPOSALS
+    shown += [_action_button(view, action, messages) for action in proposals[:room]]
+    shown.append(_button(view, "dismiss", messages.t("Not fraud…")))
+    return shown, [*proposals[room:], *_undoing(view)]
+
+
+def _proposals(view: CaseView) -> Iterator[Action]:
+    """What the detections propose and what can still be done, the reversible ones first."""
+    named = [name for finding in ranked_findings(view) for name in finding.actions]
+    if not named:
+        kinds = {member.subject.kind for member in view.members if member.is_subject}
+        named = [name for kind in SubjectKind if kind in kinds for name in _BY_HAND[kind]]
+    known = [registry()[name] for name in dict.fromkeys(named) if name in registry()]
+    for action in sorted(known, key=lambda action: action.undo is None or action.dangerous):
+        if _has_work(action, view):
+            yield action
+
+
+def _undoing(view: CaseView) -> Iterator[Action]:
+    for name in _UNDOING:
+        if name in registry() and _has_work(registry()[name], view):
+            yield registry()[name]
+
+
+def _has_work(action: Action, view: CaseView) -> bool:
+    needed = {use.verb for use in action.uses if not use.optional}
+    return any(verb in needed for verb, _ in targets_of(action, view))
+
+
+def _can_retry(view: CaseView) -> bool:
+    """Only where trying again can help: not against an answer that will stay the same."""
+    decision = view.decision
+    if decision is None:
+        return False
+    facts = {member.subject: member.facts for member in view.members}
+    return any(
+        operation.state in {OperationState.FAILED, OperationState.STOPPED}
+        and operation.failure_code not in HOPELESS
+        and operation.subject in facts
+        and can_take(operation.verb, facts[operation.subject])
+        for operation in view.operations
+        if operation.decision_id == decision.decision_id
+    )
+
+
+def _value(view: CaseView) -> str:
+    return f"{view.case_id}|{view.version}"
+
+
+def _button(view: CaseView, name: str, text: str, *, style: str | None = None) -> Block:
+    return button(text, action_id=f"act:{name}", value=_value(view), style=style)
+
+
+def _action_button(view: CaseView, action: Action, messages: Messages) -> Block:
+    text = button_label(action, counts_of(targets_of(action, view)), messages)
+    # Red only for what cannot be taken back.
+    irreversible = action.dangerous and action.undo is None
+    style = "danger" if irreversible else None if action.dangerous else "primary"
+    return _button(view, action.name, text, style=style)
+
+
+def _menu(view: CaseView, messages: Messages, more: list[Action]) -> Block:
+    entries: list[Block] = []
+    closed = view.state in {CaseState.DONE, CaseState.DISMISSED}
+    if not closed:
+        entries.append(_entry(view, "claim", messages.t("Take this case, or give it back")))
+    entries.append(_entry(view, "details", messages.t("Details…")))
+    admin_url = next((m.facts.admin_url for m in view.members if _is_web(m.facts.admin_url)), None)
+    room = _MENU - len(entries) - (1 if admin_url else 0)
+    for action in more[:room]:
+        text = button_label(action, counts_of(targets_of(action, view)), messages)
+        entries.append(_entry(view, action.name, text))
+    if admin_url:
+        entry = _entry(view, "open_admin", messages.t("Open in the back office"))
+        entries.append({**entry, "url": admin_url})
+    return overflow(entries, action_id="act:more")
+
+
+def _entry(view: CaseView, name: str, text: str) -> Block:
+    return option(text, f"{name}|{_value(view)}")
+
+
+def _is_web(url: str | None) -> bool:
+    return url is not None and url.startswith(("https://", "http://")) and len(url) <= 3000

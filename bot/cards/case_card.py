@@ -1,0 +1,357 @@
+"""The card of a case: a pure function of the case as of a revision and the moment of drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from bot.cards import progress
+from bot.cards.blocks import (
+    MESSAGE_TEXT,
+    Block,
+    actions,
+    context,
+    header,
+    section,
+    table,
+    user_text_lines,
+)
+from bot.cards.case_buttons import buttons
+from bot.cards.wording import (
+    account_kind,
+    case_name,
+    case_title,
+    count_of,
+    evidence_line,
+    finding_title,
+    main_kind,
+    members_of,
+    named,
+    person_name,
+    ranked_findings,
+    severity_tag,
+    size_of,
+    status_words,
+    subject_id,
+)
+from bot.domain.cases import CaseState, CaseView, Member, Precision
+from bot.domain.subjects import SubjectKind
+from bot.domain.text import escape, user_text
+from bot.locale import Messages
+
+ROWS = 5
+_FINDINGS = 3
+_ACCOUNTS = 4
+_CLOSED = frozenset({CaseState.DONE, CaseState.DISMISSED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardMessage:
+    """What chat.postMessage and chat.update are given."""
+
+    text: str
+    blocks: list[Block]
+    metadata: Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """What a card is drawn with; `now` is the market's clock, `wall` the database's."""
+
+    view: CaseView
+    now: datetime
+    wall: datetime
+    tz: tzinfo
+    messages: Messages
+
+
+def case_card(
+    view: CaseView,
+    *,
+    now: datetime,
+    tz: tzinfo,
+    messages: Messages,
+    policy_note: str | None = None,
+    wall: datetime | None = None,
+) -> CardMessage:
+    """The card of a case through its whole life.
+
+    Args:
+        now: the market's clock, by which orders are shipped and sellers paid.
+        wall: the database's clock, by which requests live and answers are awaited; `now` where the
+            two are one.
+    """
+    drawing = Drawing(view=view, now=now, wall=wall or now, tz=tz, messages=messages)
+    title = _title(drawing)
+    lines = list(_lines(drawing))
+    rows = [] if view.state in _CLOSED else _rows(drawing)
+    left = len(members_of(view, main_kind(view))) - ROWS
+    rest = [messages.n("and {count} more", "and {count} more", left)] if rows and left > 0 else []
+    proof = [] if view.state in _CLOSED else list(_proof(drawing))
+    if policy_note:
+        proof.append(user_text(policy_note, 300))
+    foot = _foot(drawing)
+    elements = buttons(view, messages)
+
+    blocks = [header(title), *(section(line) for line in lines)]
+    if rows:
+        blocks.append(table(rows, right=_money_columns(rows, messages)))
+    if rest:
+        blocks.append(context(rest))
+    if proof:
+        blocks.append(context(proof))
+    blocks.append(context([foot]))
+    if elements:
+        # A new id with every version: Slack would else keep what a person had chosen in it.
+        blocks.append(actions(elements, block_id=f"case:{view.case_id}:{view.version}"))
+    told = [title, *lines, *(messages.dots(row) for row in rows), *rest, *proof, foot]
+    return CardMessage(
+        text=_fallback(told),
+        blocks=blocks,
+        metadata={"event_type": "mimawari_case", "event_payload": {"case_id": view.case_id}},
+    )
+
+
+def _fallback(lines: list[str]) -> str:
+    """What a screen reader and a notification read: the same words, none of them alive."""
+    return user_text_lines(
+        "\n".join(escape(part, 1000) for line in lines for part in line.split("\n")), MESSAGE_TEXT
+    )
+
+
+def _title(drawing: Drawing) -> str:
+    view, messages = drawing.view, drawing.messages
+    what = messages.t(
+        "{title} — {size}", title=case_title(view, messages), size=size_of(view, messages)
+    )
+    if view.state in _CLOSED:
+        return what
+    mark, tag = severity_tag(view.severity, messages)
+    return f"{mark} {tag} {what}"
+
+
+def _lines(drawing: Drawing) -> Iterator[str]:
+    view, messages = drawing.view, drawing.messages
+    yield from progress.state_lines(view, messages, tz=drawing.tz, wall=drawing.wall)
+    if view.state in _CLOSED:
+        return
+    facts = list(_facts(drawing))
+    if facts:
+        yield "\n".join(facts)
+    clock = _clock(drawing)
+    if clock:
+        yield clock
+
+
+def _facts(drawing: Drawing) -> Iterator[str]:
+    """Who, and what speaks against them."""
+    view, messages = drawing.view, drawing.messages
+    if main_kind(view) is SubjectKind.ORDER:
+        who = _who(view, messages)
+        if who:
+            yield who
+    findings = ranked_findings(view)
+    for index, finding in enumerate(findings[:_FINDINGS]):
+        evidence = evidence_line(finding.evidence, messages, drawing.tz)
+        if index == 0:
+            if evidence:
+                yield evidence
+        elif finding_title(finding, messages) != case_title(view, messages):
+            title = finding_title(finding, messages)
+            yield f"{title} — {evidence}" if evidence else title
+    if not findings and view.opened_by is not None:
+        yield messages.t("Opened by {name}.", name=named(view.opened_by, view.names, messages))
+
+
+def _who(view: CaseView, messages: Messages) -> str:
+    accounts = members_of(view, SubjectKind.ACCOUNT)
+    sellers = sum(1 for member in accounts if member.facts.is_seller)
+    buyers = sum(1 for member in accounts if member.facts.is_seller is False)
+    parts = []
+    if sellers:
+        parts.append(messages.n("{count} {seller}", "{count} {sellers}", sellers))
+    if buyers:
+        parts.append(messages.n("{count} {buyer}", "{count} {buyers}", buyers))
+    unknown = len(accounts) - sellers - buyers
+    if unknown:
+        parts.append(count_of(SubjectKind.ACCOUNT, unknown, messages))
+    if not parts:
+        return ""
+    names = [
+        messages.t("{id} ({name})", id=subject_id(member.subject), name=_name_of(member))
+        if _name_of(member)
+        else subject_id(member.subject)
+        for member in accounts[:_ACCOUNTS]
+    ]
+    if len(accounts) > _ACCOUNTS:
+        more = len(accounts) - _ACCOUNTS
+        names.append(messages.n("and {count} more", "and {count} more", more))
+    return messages.t(
+        "Involved: {who}: {names}", who=messages.all_of(parts), names=", ".join(names)
+    )
+
+
+def _clock(drawing: Drawing) -> str:
+    """The time that matters: until something leaves the house, and until money does."""
+    view, messages = drawing.view, drawing.messages
+    orders = members_of(view, SubjectKind.ORDER)
+    parts: list[str] = []
+    running = [member.facts for member in orders if _runs(member)]
+    due = min((facts.ship_due_at for facts in running if facts.ship_due_at), default=None)
+    if due is not None:
+        left = due - drawing.now
+        when = messages.moment(due, drawing.tz, drawing.now)
+        if left > timedelta(0):
+            span = messages.span(left)
+            parts.append(
+                messages.t("Earliest shipping deadline in {span} ({when})", span=span, when=when)
+            )
+        else:
+            parts.append(messages.t("Earliest shipping deadline has passed ({when})", when=when))
+    paying = [member.facts for member in orders if _pays(member)]
+    payout = min(
+        (f.payout_at for f in paying if f.payout_at and f.payout_at > drawing.now), default=None
+    )
+    if payout is not None:
+        span = messages.span(payout - drawing.now)
+        parts.append(messages.t("payout in {span}", span=span))
+    held = sum(1 for member in orders if member.facts.held_at and not _is_canceled(member))
+    if held:
+        what = count_of(SubjectKind.ORDER, held, messages)
+        parts.append(messages.t("{what} held", what=what))
+    return messages.dots(parts)
+
+
+def _is_canceled(member: Member) -> bool:
+    facts = member.facts
+    return facts.canceled_at is not None or facts.status == "canceled"
+
+
+def _runs(member: Member) -> bool:
+    """Whether an order may still be shipped by itself."""
+    facts = member.facts
+    gone = facts.shipped_at is not None or facts.status in {"shipped", "delivered", "completed"}
+    return not gone and facts.held_at is None and not _is_canceled(member)
+
+
+def _pays(member: Member) -> bool:
+    """Whether an order's money may still flow to the seller by itself."""
+    return member.facts.held_at is None and not _is_canceled(member)
+
+
+def _name_of(member: Member) -> str:
+    return user_text(member.facts.name_masked or "", 30)
+
+
+def _rows(drawing: Drawing) -> list[list[str]]:
+    """The dearest members as a table; a column that the marketplace does not record is left out."""
+    view, messages, tz = drawing.view, drawing.messages, drawing.tz
+    kind = main_kind(view)
+    members = members_of(view, kind)[:ROWS]
+    if not members:
+        return []
+    ids = [subject_id(member.subject) for member in members]
+    names = [_name_of(member) for member in members]
+    status = [status_words(member.facts, messages) for member in members]
+    amounts = [
+        messages.money(member.facts.amount, member.facts.currency)
+        if member.facts.amount is not None
+        else ""
+        for member in members
+    ]
+    columns: list[tuple[str, list[str]]]
+    match kind:
+        case SubjectKind.ORDER:
+            due = [
+                messages.moment(at, tz, drawing.now) if (at := member.facts.ship_due_at) else ""
+                for member in members
+            ]
+            columns = [
+                (messages.t("Order"), ids),
+                (messages.glossary["buyer"].capitalize(), names),
+                (messages.t("Amount"), amounts),
+                (messages.t("State"), status),
+                (messages.t("Ship by"), due),
+            ]
+        case SubjectKind.ACCOUNT:
+            kinds = [account_kind(member.facts, messages) for member in members]
+            since = [
+                messages.day(at, tz) if (at := member.facts.created_at) else ""
+                for member in members
+            ]
+            columns = [
+                (messages.t("Account"), ids),
+                (messages.t("Name"), names),
+                (messages.t("Kind"), kinds),
+                (messages.t("State"), status),
+                (messages.t("Registered"), since),
+            ]
+        case SubjectKind.LISTING:
+            columns = [
+                (messages.t("Listing"), ids),
+                (messages.t("Title"), names),
+                (messages.t("Price"), amounts),
+                (messages.t("State"), status),
+            ]
+    told = [(head, cells) for head, cells in columns if any(cells)]
+    heads = [head for head, _ in told]
+    return [heads, *([cells[row] or "—" for _, cells in told] for row in range(len(members)))]
+
+
+def _money_columns(rows: list[list[str]], messages: Messages) -> list[int]:
+    money = {messages.t("Amount"), messages.t("Price")}
+    return [index for index, head in enumerate(rows[0]) if head in money]
+
+
+def _proof(drawing: Drawing) -> Iterator[str]:
+    """How often these detections were right."""
+    view, messages = drawing.view, drawing.messages
+    known = {precision.detection: precision for precision in view.precisions}
+    told: dict[str, str] = {}
+    for finding in ranked_findings(view):
+        told.setdefault(
+            finding.detection,
+            messages.t(
+                "{title} ({precision})",
+                title=finding_title(finding, messages),
+                precision=_precision(known.get(finding.detection), messages),
+            ),
+        )
+    if told:
+        yield messages.t("Detected by: {detections}", detections=", ".join(list(told.values())[:4]))
+
+
+def _precision(precision: Precision | None, messages: Messages) -> str:
+    if precision is None or precision.decided == 0:
+        return messages.t("no verdicts yet in 30 days")
+    return messages.n(
+        "right in {percent}%, {count} verdict in 30 days",
+        "right in {percent}%, {count} verdicts in 30 days",
+        precision.decided,
+        percent=round(100 * precision.confirmed / precision.decided),
+    )
+
+
+def _foot(drawing: Drawing) -> str:
+    view, messages = drawing.view, drawing.messages
+    when = messages.moment(view.opened_at, drawing.tz, drawing.now)
+    opened = (
+        messages.t(
+            "opened {when} by {name}", when=when, name=_person(view, view.opened_by, messages)
+        )
+        if view.opened_by is not None
+        else messages.t("detected {when}", when=when)
+    )
+    assignee = _person(view, view.assignee, messages) if view.assignee else messages.t("nobody yet")
+    return messages.dots(
+        [
+            messages.t("Case {case}", case=case_name(view.case_id)),
+            opened,
+            messages.t("looked after by: {name}", name=assignee),
+        ]
+    )
+
+
+def _person(view: CaseView, user_id: str | None, messages: Messages) -> str:
+    return person_name(user_id, view.names, messages)

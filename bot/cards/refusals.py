@@ -1,0 +1,151 @@
+"""Why something was not done, in one or two sentences that say what to do next."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+
+from bot.cards.wording import ROLES, action_name, address, case_name, market_reason
+from bot.domain.refusals import Refusal, RefusalCode
+from bot.domain.text import escape
+from bot.locale import Messages
+
+
+def refusal_sentence(
+    refusal: Refusal, messages: Messages, tz: tzinfo, *, now: datetime | None = None
+) -> str:
+    """The refusal as mrkdwn for the one who pressed; everything in it from people is escaped."""
+    t = messages.t
+    when = escape(messages.moment(refusal.at, tz, now)) if refusal.at is not None else None
+    match refusal.code:
+        case RefusalCode.STALE:
+            return _stale(refusal, messages, when)
+        case RefusalCode.NO_ROLE:
+            return _no_role(refusal, messages)
+        case RefusalCode.UNKNOWN_PERSON:
+            return t(
+                "You are not known here yet. Your account is being looked up: please try again in a minute."
+            )
+        case RefusalCode.GUEST:
+            return t("Only members of this workspace can do this, not guests or bots.")
+        case RefusalCode.ROLES_TOO_OLD:
+            return t(
+                "Your permissions could not be checked just now, so nothing was done."
+                " Please try again in a minute."
+            )
+        case RefusalCode.OWN_REQUEST:
+            return t(
+                "You cannot approve what you asked for or opened yourself. Please ask another approver."
+            )
+        case RefusalCode.ALREADY_APPROVED:
+            return t("You have approved this already. Another person must approve it too.")
+        case RefusalCode.PAUSED:
+            return _paused(refusal, messages, when)
+        case RefusalCode.EXPIRED:
+            if when is not None:
+                return t(
+                    "The request ran out at {when}. Please request it again if it is still needed.",
+                    when=when,
+                )
+            return t("The request ran out. Please request it again if it is still needed.")
+        case RefusalCode.CASE_CLOSED:
+            return t("This has been decided already. The card shows how.")
+        case RefusalCode.NOT_OFFERED:
+            return t(
+                "The marketplace does not offer this: {action}.",
+                action=escape(action_name(refusal.action, messages)),
+            )
+        case RefusalCode.PLAN_REFUSED:
+            return t(
+                "The marketplace does not allow it now: {reason}.",
+                reason=_market_words(refusal.detail, messages),
+            )
+        case RefusalCode.PLAN_CHANGED:
+            return t("The situation changed meanwhile, so nothing was done. Please open it again.")
+        case RefusalCode.NOTHING_TO_DO:
+            return t("There is nothing left that this could do.")
+        case RefusalCode.CASE_NOT_FOUND:
+            name = case_name(refusal.case_id) if refusal.case_id is not None else refusal.detail
+            return t(
+                "There is no case {case}. The open ones: `/cre queue`.", case=escape(name or "", 60)
+            )
+        case RefusalCode.SUBJECT_NOT_FOUND:
+            if not refusal.detail:
+                return t("The marketplace does not know these any more.")
+            return t(
+                "The marketplace knows nothing with the id {id}. Please check it.",
+                id=escape(refusal.detail, 60),
+            )
+        case RefusalCode.MARKET_UNREACHABLE:
+            return t(
+                "The marketplace does not answer just now, so nothing was done."
+                " Please try again in a minute."
+            )
+        case RefusalCode.ALREADY_WAITING:
+            return t(
+                "A request for this case waits for approval already. It must be decided first."
+            )
+        case RefusalCode.BUSY:
+            return t(
+                "Operations of this case are under way. Please wait until the card shows their end."
+            )
+        case RefusalCode.TRY_AGAIN:
+            return t("That took too long, so nothing was done. Please try again.")
+
+
+def _stale(refusal: Refusal, messages: Messages, when: str | None) -> str:
+    if when is not None and refusal.by:
+        return messages.t(
+            "{name} changed this case at {when}. Please look at it as it is now and press again.",
+            name=escape(address(refusal.by, messages)),
+            when=when,
+        )
+    if when is not None:
+        return messages.t(
+            "This case changed at {when}. Please look at it as it is now and press again.",
+            when=when,
+        )
+    return messages.t("This case has changed. Please look at it as it is now and press again.")
+
+
+def _no_role(refusal: Refusal, messages: Messages) -> str:
+    what = escape(action_name(refusal.action, messages))
+    known = [messages.t(ROLES[role]) for role in refusal.roles if role in ROLES]
+    if not known:
+        return messages.t(
+            "Nobody may do this here ({action}): the policy names no role.", action=what
+        )
+    roles = messages.any_of(messages.t("“{role}”", role=escape(role)) for role in known)
+    groups = " ".join(f"<!subteam^{group}>" for group in refusal.groups if group.isalnum())
+    if groups:
+        return messages.t(
+            "{action} needs the role {roles}. Please ask {groups}.",
+            action=what,
+            roles=roles,
+            groups=groups,
+        )
+    return messages.t(
+        "{action} needs the role {roles}. Please ask your administrator.", action=what, roles=roles
+    )
+
+
+def _paused(refusal: Refusal, messages: Messages, when: str | None) -> str:
+    reason = escape(messages.word(refusal.reason or "")) or messages.t("no reason given")
+    if when is not None and refusal.by:
+        return messages.t(
+            "{name} paused all operations at {when} (reason: {reason})."
+            " Nothing can be carried out until they are resumed.",
+            name=escape(address(refusal.by, messages)),
+            when=when,
+            reason=reason,
+        )
+    return messages.t(
+        "All operations are paused (reason: {reason})."
+        " Nothing can be carried out until they are resumed.",
+        reason=reason,
+    )
+
+
+def _market_words(detail: str | None, messages: Messages) -> str:
+    """`detail` is the marketplace's code, with its own words behind a colon where it sent any."""
+    code, _, words = (detail or "").partition(":")
+    return escape(market_reason(code.strip() or None, words.strip() or None, messages))

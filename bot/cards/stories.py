@@ -1,0 +1,190 @@
+"""The story of a case as its thread tells it: one or two short sentences an event."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+
+from bot.actions import registry
+from bot.cards.wording import (
+    action_name,
+    action_sentence,
+    address,
+    count_of,
+    evidence_line,
+    market_reason,
+    reason_words,
+    status_name,
+    verb_name,
+)
+from bot.domain.actions import Action
+from bot.domain.story import Story, StoryKind
+from bot.domain.subjects import SubjectKind
+from bot.domain.text import escape
+from bot.domain.verbs import VERB_SUBJECT, Verb
+from bot.locale import Messages
+
+_IDS = 5
+
+
+def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
+    """The event as mrkdwn; everything from people and the marketplace in it is escaped."""
+    t = messages.t
+    who = escape(address(story.by_name or story.by, messages))
+    action = escape(action_name(story.action, messages))
+    reason = _reason(story, messages)
+    match story.kind:
+        case StoryKind.OPENED:
+            return _opened(story, messages, tz, who)
+        case StoryKind.FINDING_JOINED:
+            return _joined(story, messages, tz)
+        case StoryKind.MARKET_CHANGED:
+            return _changed(story, messages)
+        case StoryKind.REQUESTED:
+            return _requested(story, messages, tz, who) + reason
+        case StoryKind.APPROVED:
+            return t("{name} approved: {action}.", name=who, action=action)
+        case StoryKind.REJECTED:
+            return t("{name} rejected: {action}.", name=who, action=action) + reason
+        case StoryKind.EXPIRED:
+            return t("The request ({action}) was not approved in time.", action=action)
+        case StoryKind.DECIDED:
+            return t("{name} decided: {action}.", name=who, action=action) + reason
+        case StoryKind.OPERATION_FAILED:
+            return t(
+                "{ids}: {verb} was not done, {reason}.",
+                ids=_ids(story, messages),
+                verb=_verb(story, messages),
+                reason=escape(market_reason(story.code, story.detail, messages)),
+            )
+        case StoryKind.OPERATION_UNKNOWN:
+            return t(
+                "{ids}: the result of the {verb} is being checked. Please do nothing in the back"
+                " office: it could happen twice.",
+                ids=_ids(story, messages),
+                verb=_verb(story, messages),
+            )
+        case StoryKind.STOPPED:
+            return messages.n(
+                "{name} stopped {count} operation that was not sent yet.",
+                "{name} stopped {count} operations that were not sent yet.",
+                story.count,
+                name=who,
+            )
+        case StoryKind.COMPLETED:
+            return _completed(story, messages)
+        case StoryKind.DISMISSED:
+            told = t("{name} judged this not to be fraud.", name=who) + reason
+            if story.orders:
+                what = count_of(SubjectKind.ORDER, story.orders, messages)
+                told += "\n" + t("The hold on {what} is being released.", what=escape(what))
+            return told
+        case StoryKind.CLAIMED:
+            return t("{name} looks after this case.", name=who)
+        case StoryKind.NOTED:
+            note = escape(story.note or "", 500)
+            return t("{name} noted: {note}", name=who, note=note)
+
+
+def _opened(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
+    title = escape(messages.pick(story.title_ja, story.title_en), 80)
+    if not title:
+        return messages.t("{name} opened this case by hand.", name=who)
+    evidence = escape(evidence_line(story.evidence, messages, tz), 900)
+    opened = messages.t("Case opened: {title}.", title=title)
+    return f"{opened}\n{evidence}" if evidence else opened
+
+
+def _joined(story: Story, messages: Messages, tz: tzinfo) -> str:
+    title = escape(messages.pick(story.title_ja, story.title_en), 80)
+    told = messages.t("Also found: {title}.", title=title)
+    came = [
+        count_of(kind, count, messages)
+        for kind, count in (
+            (SubjectKind.ORDER, story.orders),
+            (SubjectKind.ACCOUNT, story.accounts),
+        )
+        if count
+    ]
+    if came:
+        told += " " + messages.t("Newly in this case: {what}.", what=escape(messages.all_of(came)))
+    evidence = escape(evidence_line(story.evidence, messages, tz), 900)
+    return f"{told}\n{evidence}" if evidence else told
+
+
+def _changed(story: Story, messages: Messages) -> str:
+    status = escape(status_name(story.detail or "", messages))
+    if len(story.subject_ids) == 1 and story.count <= 1 and status:
+        return messages.t(
+            "Changed in the marketplace: {ids} is now {status}.",
+            ids=_ids(story, messages),
+            status=status,
+        )
+    return messages.t("Changed in the marketplace: {ids}.", ids=_ids(story, messages))
+
+
+def _requested(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
+    told = messages.t(
+        "{name} requested: {action}.",
+        name=who,
+        action=escape(action_name(story.action, messages)),
+    )
+    # The only mention that pings: these must act.
+    groups = " ".join(f"<!subteam^{group}>" for group in story.approver_groups if group.isalnum())
+    if groups and story.expires_at is not None:
+        when = escape(messages.moment(story.expires_at, tz))
+        return (
+            told
+            + "\n"
+            + messages.t(
+                "{groups} Please approve or reject it by {when}.", groups=groups, when=when
+            )
+        )
+    if groups:
+        return told + "\n" + messages.t("{groups} Please approve or reject it.", groups=groups)
+    return told
+
+
+def _completed(story: Story, messages: Messages) -> str:
+    action = registry().get(story.action or "")
+    what = (
+        escape(action_sentence(action, _counts(action, story), messages, done=True))
+        if action is not None
+        else ""
+    )
+    if story.count:
+        return messages.n(
+            "Not complete: {count} operation was not done. Done: {what}.",
+            "Not complete: {count} operations were not done. Done: {what}.",
+            story.count,
+            what=what or "—",
+        )
+    return messages.t("Done: {what}.", what=what or escape(action_name(story.action, messages)))
+
+
+def _counts(action: Action, story: Story) -> dict[Verb, int]:
+    by_kind = {
+        SubjectKind.ORDER: story.orders,
+        SubjectKind.ACCOUNT: story.accounts,
+        SubjectKind.LISTING: story.listings,
+    }
+    return {use.verb: by_kind[VERB_SUBJECT[use.verb]] for use in action.uses}
+
+
+def _reason(story: Story, messages: Messages) -> str:
+    told = escape(reason_words(story.reason, story.note, messages), 500)
+    return "\n" + messages.t("Reason: {reason}", reason=told) if told else ""
+
+
+def _ids(story: Story, messages: Messages) -> str:
+    ids = [escape(id_, 60) for id_ in story.subject_ids[:_IDS]]
+    left = max(len(story.subject_ids), story.count) - len(ids)
+    if left > 0:
+        ids.append(messages.n("and {count} more", "and {count} more", left))
+    return ", ".join(ids)
+
+
+def _verb(story: Story, messages: Messages) -> str:
+    try:
+        return escape(verb_name(Verb(story.verb or ""), messages))
+    except ValueError:
+        return escape(story.verb or "")
