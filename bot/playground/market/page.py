@@ -157,7 +157,7 @@ class Pages:
             f'<form class="by-hand" method="post" action="{_address(collection, subject_id)}/by-hand?lang={locale}">'
             f"<span>{escape(messages.t(N_('By hand, past the bot:')))}</span>{buttons}</form>"
             f"<dl>{facts}</dl><h2>{escape(messages.t(N_('What was done')))}</h2>"
-            f"{_operation_rows(operations, messages)}"
+            f'<div class="history">{_operation_rows(operations, messages)}</div>'
         )
         return self._page(request, messages, locale, body)
 
