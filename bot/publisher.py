@@ -43,6 +43,7 @@ _STUCK = frozenset(
         "channel_not_found",
         "not_in_channel",
         "is_archived",
+        "is_inactive",
         "missing_scope",
         "invalid_auth",
         "not_authed",

@@ -34,7 +34,8 @@ def make_app(
         return authorized
 
     app = AsyncApp(
-        client=client,
+        # Without a token of its own: each request gets the one that `authorize` gives.
+        client=AsyncWebClient(base_url=client.base_url, session=client.session, retry_handlers=[]),
         authorize=authorize,
         signing_secret=signing_secret,
         process_before_response=True,

@@ -53,6 +53,7 @@ class Ticker:
         self._declared: dict[str, float] = {}
         self._owner = f"ticker-{uuid4().hex}"
         self._running: set[asyncio.Task[None]] = set()
+        self._polling = asyncio.Lock()
 
     def replace(self, schedules: Mapping[str, Schedule]) -> None:
         """Take over a new set of jobs, as when a detection file was added."""
@@ -73,13 +74,17 @@ class Ticker:
         try:
             await stop.wait()
         finally:
-            scheduler.shutdown(wait=False)
+            # A poll under way is let finish: cancelled inside its transaction it could leave a claim.
+            scheduler.remove_all_jobs()
+            async with self._polling:
+                scheduler.shutdown(wait=False)
             if self._running:
                 await asyncio.wait(self._running, timeout=25)
 
     async def _poll(self) -> None:
         try:
-            claimed = await self._claim()
+            async with self._polling:
+                claimed = await self._claim()
         except (SQLAlchemyError, OSError) as error:
             logger.warning("the ticker cannot reach the ledger: %s", type(error).__name__)
             return

@@ -586,7 +586,9 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         findings=findings,
         decisions=decisions,
         operations=operations,
-        precisions=await _read_precisions(conn, {f.detection for f in findings}, case["opened_at"]),
+        precisions=await _read_precisions(
+            conn, case_id, {f.detection for f in findings}, case["opened_at"]
+        ),
         names=await _read_names(conn, {person for person in people if person}),
         offered=await read_offered(conn),
         channel=case["channel"],
@@ -626,17 +628,18 @@ async def _read_findings(conn: AsyncConnection, case_id: int) -> tuple[Finding, 
 
 
 async def _read_precisions(
-    conn: AsyncConnection, detections: Collection[str], now: datetime
+    conn: AsyncConnection, case_id: int, detections: Collection[str], now: datetime
 ) -> tuple[Precision, ...]:
+    """How often the detections were right about other cases."""
     rows = await conn.execute(
         text(
             """SELECT detection, count(*) FILTER (WHERE verdict = 'fraud') AS confirmed, count(*) AS decided
                  FROM ledger.findings
-                WHERE detection = ANY(:detections) AND verdict IS NOT NULL
+                WHERE detection = ANY(:detections) AND verdict IS NOT NULL AND case_id <> :case_id
                   AND found_at > cast(:now AS timestamptz) - interval '30 days'
                 GROUP BY detection ORDER BY detection"""
         ),
-        {"detections": list(detections), "now": now},
+        {"case_id": case_id, "detections": list(detections), "now": now},
     )
     return tuple(
         Precision(detection=row.detection, confirmed=row.confirmed, decided=row.decided)

@@ -97,9 +97,7 @@ class Stage:
                 created_at=now - timedelta(hours=4),
                 updated_at=now,
             )
-            await add_listing(
-                conn, f"listing-{order}", seller_id=f"seller-{order}", updated_at=now
-            )
+            await add_listing(conn, f"listing-{order}", seller_id=f"seller-{order}", updated_at=now)
             await add_order(
                 conn,
                 order,
@@ -165,9 +163,8 @@ class Stage:
 
         def there() -> View | None:
             view = self.workspace.open_view(user)
-            if view is None or (ready and "loading" in (view.fields.get("callback_id") or "")):
-                return None
-            return view
+            loading = view is not None and ("読み込んで" in text_of(view) or "Loading" in text_of(view))
+            return None if view is None or (ready and loading) else view
 
         view = await self.until(there, what=lambda: f"a modal for {user}")
         assert view is not None
