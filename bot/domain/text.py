@@ -49,9 +49,10 @@ def escape(value: str, limit: int = 300) -> str:
 
 
 def _clean(value: str) -> str:
-    whole = unicodedata.normalize("NFC", value)
-    spaced = _BLANK.sub(" ", whole)
-    return _BLANK.sub(" ", "".join(_kept(spaced))).strip()
+    spaced = _BLANK.sub(" ", unicodedata.normalize("NFC", value))
+    # Once more: what was taken out may have stood between a letter and its mark.
+    kept = unicodedata.normalize("NFC", "".join(_kept(spaced)))
+    return _BLANK.sub(" ", kept).strip()
 
 
 def _kept(text: str) -> Iterator[str]:

@@ -64,7 +64,9 @@ class Messages:
         if not (len(code) == 3 and code.isascii() and is_currency(code, locale="en")):
             return f"{self.number(amount)} {(currency or '?')[:8]}"
         places = get_currency_precision(code)
-        return format_currency(Decimal(amount).scaleb(-places), code, locale="en")
+        told = format_currency(Decimal(amount).scaleb(-places), code, locale="en")
+        # A currency without a sign of its own stands there by its code.
+        return told.replace(code, f"{code} ")
 
     def monies(self, amounts: Iterable[tuple[int, str]]) -> str:
         """Money in several currencies, dearest first."""
