@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    async_playwright,
+    expect,
+)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -20,6 +27,7 @@ FLAGS = (
     "--disable-sync",
 )
 WAIT_MS = 10_000
+expect.set_options(timeout=WAIT_MS)
 
 
 class OpenPage(Protocol):

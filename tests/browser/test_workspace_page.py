@@ -386,17 +386,15 @@ async def test_at_phone_width_everything_fits_and_drawers_open(
 async def test_dark_mode_follows_the_system_and_the_switch(
     playground: Playground, open_page: OpenPage
 ) -> None:
-    async def background(page: Page) -> str:
-        return str(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
-
+    white, black = "rgb(255, 255, 255)", "rgb(27, 28, 32)"
     light = await open_page(playground.address())
     dark = await open_page(playground.address(), dark=True)
-    assert await background(light) == "rgb(255, 255, 255)"
-    assert await background(dark) == "rgb(27, 28, 32)"
+    await expect(light.locator("body")).to_have_css("background-color", white)
+    await expect(dark.locator("body")).to_have_css("background-color", black)
     await light.get_by_role("button", name="ダークモードに切り替え").click()
-    assert await background(light) == "rgb(27, 28, 32)"
+    await expect(light.locator("body")).to_have_css("background-color", black)
     await light.reload()
-    assert await background(light) == "rgb(27, 28, 32)"
+    await expect(light.locator("body")).to_have_css("background-color", black)
 
 
 async def test_a_reader_of_old_messages_is_not_pulled_away_by_new_ones(
@@ -439,6 +437,20 @@ async def test_the_page_comes_back_by_itself_when_the_workspace_does(
     # A browser writes every refused connection to its console.
     assert all("ERR_CONNECTION_REFUSED" in error for error in page_errors)
     page_errors.clear()
+
+
+async def test_a_long_channel_shows_its_newest_messages_first_and_the_older_ones_when_asked(
+    playground: Playground, open_page: OpenPage
+) -> None:
+    for number in range(130):
+        await playground.workspace.post("U0TANAKA", "C0ALERTS", f"メッセージ {number}")
+    page = await open_page(playground.address())
+    await expect(page.get_by_role("article")).to_have_count(100)
+    await expect(page.get_by_text("メッセージ 129")).to_be_in_viewport()
+    await page.get_by_role("button", name="以前のメッセージを表示").click()
+    await expect(page.get_by_role("article")).to_have_count(130)
+    await expect(page.get_by_role("button", name="以前のメッセージを表示")).to_have_count(0)
+    await expect(page.get_by_text("メッセージ 30", exact=True)).to_be_in_viewport()
 
 
 async def test_both_languages_of_the_page_have_the_same_words(

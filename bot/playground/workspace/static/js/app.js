@@ -25,6 +25,9 @@ class Desk {
     this.people = null;
     this.channelLocale = "ja";
     this.timers = {};
+    this.slow = {};
+    this.asked = 0;
+    this.answered = 0;
     this.talk = new Conversation(this);
     this.modals = new Modals({
       people: () => this.people,
@@ -62,10 +65,15 @@ class Desk {
     await this.actAs(place.as, place);
   }
 
-  // Several events in a burst cost one reload.
+  // Events in a burst cost one reload, and a slow reload is not asked for again at once.
   soon(name, run, wait = 40) {
-    clearTimeout(this.timers[name]);
-    this.timers[name] = setTimeout(run, wait);
+    if (this.timers[name]) return;
+    this.timers[name] = setTimeout(async () => {
+      delete this.timers[name];
+      const started = performance.now();
+      await run();
+      this.slow[name] = performance.now() - started;
+    }, Math.max(wait, 2 * (this.slow[name] || 0)));
   }
 
   async actAs(as, { channel = this.talk.channel, thread = this.talk.thread } = {}) {
@@ -103,8 +111,11 @@ class Desk {
 
   async loadState() {
     const { as } = this;
+    const ticket = ++this.asked;
     const state = await api.state(as);
-    if (!state.me || as !== this.as) return;
+    // An answer that was asked for before the one on the page comes too late.
+    if (!state.me || as !== this.as || ticket < this.answered) return;
+    this.answered = ticket;
     this.takeState(state);
     this.talk.drawMessages();
   }

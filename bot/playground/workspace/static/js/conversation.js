@@ -8,6 +8,7 @@ import { reasonFor } from "./reasons.js";
 import { currentLanguage, say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
+const PAGE = 100;
 const notEphemeral = (message) => !message.ephemeral;
 
 export class Conversation {
@@ -19,6 +20,10 @@ export class Conversation {
     this.messages = [];
     this.replies = [];
     this.newFrom = -1;
+    this.limit = PAGE;
+    this.unreadAtOpening = 0;
+    this.asked = 0;
+    this.shown = { messages: 0, thread: 0 };
     this.failures = new Map();
     const calls = {
       act: (message, payload) => this.act(message, payload),
@@ -63,21 +68,30 @@ export class Conversation {
     this.threadComposer.draw({ placeholder: say("replyHere"), commands, refusal });
   }
 
-  drawMessages(options) {
+  drawMessages() {
     const { people } = this.desk;
-    this.list.draw({ messages: this.messages, people, failures: this.failures, newFrom: this.newFrom > 0 ? this.newFrom : -1, empty: say("empty") }, options);
-    if (this.thread) this.threadList.draw({ messages: this.replies, people, failures: this.failures, newFrom: -1, empty: say("loading") }, options);
+    const hidden = Math.max(0, this.messages.length - this.limit);
+    const newFrom = this.newFrom > hidden ? this.newFrom - hidden : -1;
+    const older = hidden && (() => this.showOlder());
+    this.list.draw({ messages: this.messages.slice(hidden), people, failures: this.failures, newFrom, older, empty: say("empty") });
+    if (this.thread) this.threadList.draw({ messages: this.replies, people, failures: this.failures, newFrom: -1, empty: say("loading") });
+  }
+
+  showOlder() {
+    this.limit += PAGE;
+    this.list.keepBelow(() => this.drawMessages());
   }
 
   async openChannel(id, thread = null) {
     if (id !== this.channel) this.composer.empty();
-    const unread = this.desk.people.channels.get(id)?.unread || 0;
+    this.unreadAtOpening = this.desk.people.channels.get(id)?.unread || 0;
     this.channel = id;
     this.messages = [];
     this.newFrom = -1;
+    this.limit = PAGE;
     this.list.clear();
     this.desk.moved();
-    await Promise.all([this.loadMessages({ jump: true, unread }), this.openThread(thread)]);
+    await Promise.all([this.loadMessages(), this.openThread(thread)]);
   }
 
   async openThread(ts) {
@@ -89,7 +103,7 @@ export class Conversation {
     this.desk.moved();
     this.threadList.clear();
     if (ts) {
-      await this.loadThread({ jump: true });
+      await this.loadThread();
       // On a touch screen focus would raise the keyboard over the thread.
       if (matchMedia("(hover: hover)").matches) this.threadComposer.field.focus({ preventScroll: true });
     } else if (opener) {
@@ -97,28 +111,38 @@ export class Conversation {
     }
   }
 
-  async loadMessages({ jump = false, unread = 0 } = {}) {
+  // Answers may overtake one another: one that was asked for before what is shown comes too late.
+  isLate(part, ticket) {
+    if (ticket < this.shown[part]) return true;
+    this.shown[part] = ticket;
+    return false;
+  }
+
+  async loadMessages() {
     const { channel, desk: { as } } = this;
+    const ticket = ++this.asked;
     const answer = await api.messages(as, channel);
-    if (!answer.messages || as !== this.desk.as || channel !== this.channel) return;
+    if (!answer.messages || as !== this.desk.as || channel !== this.channel || this.isLate("messages", ticket)) return;
     const wasPinned = this.list.pinned;
     const grew = answer.messages.length > this.messages.length;
     this.messages = answer.messages;
-    if (unread) this.newFrom = Math.max(0, this.messages.length - unread);
-    this.drawMessages({ jump });
-    if (jump || wasPinned) this.jump.hidden = true;
+    if (this.unreadAtOpening) this.newFrom = Math.max(0, this.messages.length - this.unreadAtOpening);
+    this.unreadAtOpening = 0;
+    this.drawMessages();
+    if (wasPinned) this.jump.hidden = true;
     else if (grew) this.jump.hidden = false;
     this.markRead();
   }
 
-  async loadThread(options) {
+  async loadThread() {
     const { channel, thread, desk: { as } } = this;
     if (!thread) return;
+    const ticket = ++this.asked;
     const answer = await api.thread(as, channel, thread);
-    if (as !== this.desk.as || thread !== this.thread) return;
+    if (as !== this.desk.as || thread !== this.thread || this.isLate("thread", ticket)) return;
     if (answer.messages && !answer.messages.length) return void this.openThread(null);
     this.replies = answer.messages || this.replies;
-    this.drawMessages(options);
+    this.drawMessages();
   }
 
   reachBottom() {

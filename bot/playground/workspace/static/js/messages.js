@@ -38,17 +38,28 @@ export class MessageList {
     this.root.scrollTop = this.root.scrollHeight;
   }
 
+  // A list that fills anew begins at its end.
   clear() {
+    this.pinned = true;
     this.drawn.clear();
     fill(this.root);
   }
 
-  // `model` is {messages, people, failures, newFrom, empty}.
-  draw(model, { jump = false } = {}) {
-    const stick = jump || this.pinned;
+  // What is being read stays where it is while more appears above it.
+  keepBelow(draw) {
+    const { root } = this;
+    const below = root.scrollHeight - root.scrollTop;
+    draw();
+    root.scrollTop = root.scrollHeight - below;
+  }
+
+  // `model` is {messages, people, failures, newFrom, empty, older}; `older` shows more of the past.
+  draw(model) {
+    const stick = this.pinned;
     const top = this.root.scrollTop;
     const focus = this.rememberFocus();
     const nodes = [];
+    if (model.older) nodes.push(h("button", { class: "button older", type: "button", on: { click: model.older } }, say("older")));
     const drawn = new Map();
     model.messages.forEach((message, index) => {
       const before = model.messages[index - 1];
