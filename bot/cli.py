@@ -79,10 +79,12 @@ def cli(*, verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     # These log whole requests, tokens included, below WARNING.
-    for name in ("slack_bolt", "slack_sdk", "bot.bolt", "aiohttp", "asyncio", "apscheduler"):
+    for name in ("slack_bolt", "slack_sdk", "bot.bolt", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns whenever a poll takes longer than its interval, which is what a busy machine does.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 # ---- run, demo, migrate

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -75,13 +76,17 @@ class Pace:
         if self._level < 0:
             await asyncio.sleep(-self._level / self.per_s)
 
+    def hold(self, seconds: float) -> None:
+        """Nobody may call before this is over: the other side said so."""
+        self._level = min(self._level, 1 - seconds * self.per_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Calls a second: Slack allows about one post a second a channel, and 50 updates a minute."""
+    """Calls a second, a little below what Slack allows: one post a second a channel, 50 updates a minute."""
 
-    posts_per_s: float = 1.0
-    updates_per_s: float = 0.8
+    posts_per_s: float = 0.9
+    updates_per_s: float = 0.75
 
 
 class Publisher:
@@ -168,10 +173,13 @@ class Publisher:
                     content={"text": card.text, "blocks": card.blocks},
                 )
             else:
-                await self._update_pace.take()
-                await self._client.chat_update(
-                    channel=claim.row["channel"], ts=message_ts, text=card.text, blocks=card.blocks
-                )
+                async with _paced(self._update_pace):
+                    await self._client.chat_update(
+                        channel=claim.row["channel"],
+                        ts=message_ts,
+                        text=card.text,
+                        blocks=card.blocks,
+                    )
         except (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError) as error:
             await self._put_off(claim, claims.CARDS, error)
             return True
@@ -191,10 +199,12 @@ class Publisher:
     # ---- Thread posts
 
     async def _thread_post(self) -> bool:
-        # In order within a case, and only once its card stands.
+        # In order within a case, only once its card stands, and after every card that is still to come.
         claim = await self._claim(
             claims.POSTS,
             """EXISTS (SELECT FROM ledger.cards k WHERE k.case_id = posts.case_id AND k.message_ts IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM ledger.cards waiting
+                     WHERE waiting.message_ts IS NULL AND waiting.due_at <= clock_timestamp())
                AND NOT EXISTS (SELECT FROM ledger.posts older WHERE older.case_id = posts.case_id
                      AND older.state = 'queued' AND (older.created_at, older.post_id)
                                                   < (posts.created_at, posts.post_id))""",
@@ -266,15 +276,15 @@ class Publisher:
                 ),
                 {"key": claim.key},
             )
-        await self._post_pace.take()
-        answer = await self._client.chat_postMessage(
-            channel=channel,
-            thread_ts=thread_ts,
-            metadata=dict(event),
-            unfurl_links=False,
-            unfurl_media=False,
-            **content,
-        )
+        async with _paced(self._post_pace):
+            answer = await self._client.chat_postMessage(
+                channel=channel,
+                thread_ts=thread_ts,
+                metadata=dict(event),
+                unfurl_links=False,
+                unfurl_media=False,
+                **content,
+            )
         return str(answer["ts"])
 
     async def _find(
@@ -308,6 +318,8 @@ class Publisher:
                 claim.row["channel"],
                 code,
             )
+        elif code == "ratelimited":
+            logger.info("Slack asks for %s s before the next call", due_in_s)
         elif code not in _STUCK:
             logger.warning("Slack did not take %s %s: %s", queue.table, claim.key, code)
         # A refusal means that nothing was posted; anything else that it may have been.
@@ -323,6 +335,18 @@ class Publisher:
                 due_in_s=due_in_s,
                 params={"error": code},
             )
+
+
+@asynccontextmanager
+async def _paced(pace: Pace) -> AsyncIterator[None]:
+    """Wait for a turn; if Slack still finds us too fast, let everybody wait as long as it says."""
+    await pace.take()
+    try:
+        yield
+    except SlackApiError as error:
+        if error.response.status_code == 429:
+            pace.hold(float(error.response.headers.get("Retry-After", 1)))
+        raise
 
 
 def _reading_of(error: Exception, attempts: int) -> tuple[str, float, bool]:

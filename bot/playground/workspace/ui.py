@@ -104,10 +104,18 @@ class PageApi:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
-        await response.prepare(request)
-        async with self._workspace.stream.listening(me.user_id) as queue:
+        try:
+            await response.prepare(request)
+            await self._tell_news(response, me.user_id)
+        except ConnectionResetError:
+            # The page was closed; it asks again when it is opened.
+            pass
+        return response
+
+    async def _tell_news(self, response: web.StreamResponse, user_id: str) -> None:
+        async with self._workspace.stream.listening(user_id) as queue:
             # A page that was opened anew finds the modal that it had.
-            view = self._workspace.open_view(me.user_id)
+            view = self._workspace.open_view(user_id)
             shown = None if view is None else self._workspace.views.payload(view)
             await _write_event(response, "view", {"view": shown})
             while True:
@@ -118,7 +126,7 @@ class PageApi:
                     await response.write(b": still here\n\n")
                     continue
                 if news is None:
-                    return response
+                    return
                 await _write_event(response, news.event, news.data)
 
     # ---- Acting
