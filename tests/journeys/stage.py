@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -34,6 +34,7 @@ ALERTS = "C0ALERTS"
 AGENT, AGENT_2, APPROVER, APPROVER_2 = "U0SATO", "U0SUZUKI", "U0TANAKA", "U0SMITH"
 ENGINEER, OUTSIDER, GUEST = "U0ITO", "U0YAMADA", "U0GUEST"
 MARKET_TOKEN = "market-token"
+T = TypeVar("T")
 QUICK = Limits(posts_per_s=50, updates_per_s=50)
 
 
@@ -137,25 +138,22 @@ class Stage:
 
     async def card_with(self, words: str, *, within_s: float = 15) -> Message:
         """The first card whose text holds these words, when it is there."""
-        found = await self.until(
+        return await self.until(
             lambda: next((card for card in self.cards() if words in card.text), None),
             within_s=within_s,
             what=lambda: f"a card with {words!r}; there are {[c.text for c in self.cards()]}",
         )
-        assert found is not None
-        return found
 
     async def press(self, user: str, card: Message, name: str) -> Acted:
         """Press a button, or an entry of the card's overflow menu, by its name."""
-        for block in card.blocks:
-            for element in block.get("elements", []):
-                if element.get("action_id") == f"act:{name}":
-                    return await self.workspace.click(user, ALERTS, card.ts, f"act:{name}")
-                for option in element.get("options", []):
-                    if str(option.get("value", "")).startswith(f"{name}|"):
-                        return await self.workspace.click(
-                            user, ALERTS, card.ts, element["action_id"], chosen=option["value"]
-                        )
+        for element in elements_of(card):
+            if element.get("action_id") == f"act:{name}":
+                return await self.workspace.click(user, ALERTS, card.ts, f"act:{name}")
+            for option in element.get("options", []):
+                if str(option.get("value", "")).startswith(f"{name}|"):
+                    return await self.workspace.click(
+                        user, ALERTS, card.ts, element["action_id"], chosen=option["value"]
+                    )
         raise AssertionError(f"the card has no {name}: {buttons_of(card)}")
 
     async def modal(self, user: str, *, ready: bool = True) -> View:
@@ -163,32 +161,30 @@ class Stage:
 
         def there() -> View | None:
             view = self.workspace.open_view(user)
-            loading = view is not None and ("読み込んで" in text_of(view) or "Loading" in text_of(view))
+            loading = view is not None and (
+                "読み込んで" in text_of(view) or "Loading" in text_of(view)
+            )
             return None if view is None or (ready and loading) else view
 
-        view = await self.until(there, what=lambda: f"a modal for {user}")
-        assert view is not None
-        return view
+        return await self.until(there, what=lambda: f"a modal for {user}")
 
     async def submit(self, user: str, values: dict[str, object] | None = None) -> Submitted:
         return await self.workspace.submit(user, values or {})
 
     async def told(self, user: str, words: str, *, within_s: float = 5) -> Message:
         """The sentence that this person alone was told."""
-        message = await self.until(
+        return await self.until(
             lambda: next((m for m in self.workspace.ephemerals(user) if words in m.text), None),
             within_s=within_s,
             what=lambda: (
                 f"{words!r} to {user}; there is {[m.text for m in self.workspace.ephemerals(user)]}"
             ),
         )
-        assert message is not None
-        return message
 
     # ---- The ledger
 
     async def case(self, card: Message) -> CaseView:
-        metadata = card.metadata or {}
+        metadata: Any = card.metadata
         async with snapshot(self.engine) as conn:
             view = await cases.read_view(conn, metadata["event_payload"]["case_id"])
         assert view is not None
@@ -207,12 +203,12 @@ class Stage:
 
     async def until(
         self,
-        look: Callable[[], Any],
+        look: Callable[[], T | None],
         *,
         within_s: float = 15,
         what: Callable[[], str] = lambda: "it",
-    ) -> Any:
-        """What `look` gives once it gives something."""
+    ) -> T:
+        """What `look` gives once it gives something other than nothing."""
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -226,13 +222,18 @@ class Stage:
 
 def buttons_of(card: Message) -> list[str]:
     """The names of everything that can be pressed on a card."""
-    names = []
-    for block in card.blocks:
-        for element in block.get("elements", []):
-            if "action_id" in element:
-                names.append(element["action_id"])
-            names += [option.get("value", "") for option in element.get("options", [])]
+    names: list[str] = []
+    for element in elements_of(card):
+        if "action_id" in element:
+            names.append(element["action_id"])
+        names += [option.get("value", "") for option in element.get("options", [])]
     return names
+
+
+def elements_of(card: Message) -> list[dict[str, Any]]:
+    """The elements of every block of a card."""
+    blocks: list[Any] = list(card.blocks)
+    return [element for block in blocks for element in block.get("elements", [])]
 
 
 def text_of(view: View) -> str:

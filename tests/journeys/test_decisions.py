@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from bot.domain.cases import CaseState
 from bot.domain.verbs import Verb
@@ -82,7 +83,8 @@ async def test_holding_is_one_press_and_not_fraud_releases_it(stage: Stage) -> N
     assert (await stage.order("O-1"))["held_at"] is not None
     assert (await stage.press(AGENT, held, "dismiss")).ok
     modal = await stage.modal(AGENT)
-    reason = next(b for b in modal.blocks if b.get("block_id") == "reason")
+    blocks: list[Any] = list(modal.blocks)
+    reason = next(block for block in blocks if block.get("block_id") == "reason")
     option = reason["element"]["options"][0]["value"]
     assert (await stage.submit(AGENT, {"reason": option})).ok
     await stage.card_with("問題なし")
