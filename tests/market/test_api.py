@@ -157,7 +157,7 @@ GOOD: dict[str, Any] = {
         (200, b"", OutcomeKind.UNKNOWN),
         (200, b"null", OutcomeKind.UNKNOWN),
         (200, b"[" * 100_000, OutcomeKind.UNKNOWN),
-        (200, b" " * (1024 * 1024 + 1), OutcomeKind.UNKNOWN),
+        (200, json.dumps(GOOD).encode() + b" " * (1024 * 1024), OutcomeKind.UNKNOWN),
         (200, b'{"state": "succeeded"}', OutcomeKind.UNKNOWN),
         (200, {**GOOD, "idempotency_key": "another-key"}, OutcomeKind.UNKNOWN),
         (200, {**GOOD, "kind": "cancel"}, OutcomeKind.UNKNOWN),
@@ -239,6 +239,18 @@ async def test_an_id_stays_inside_its_place_in_the_address(liar: Liar) -> None:
         api = MarketApi(session, liar.url, "t")
         await api.send(Verb.HOLD, Subject(SubjectKind.ORDER, "../a?b#c%2F"), key=KEY, body=BODY)
     assert liar.asked == ["/v1/orders/..%2Fa%3Fb%23c%252F/hold"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed(liar: Liar, status: int) -> None:
+    liar.status, liar.headers = status, {"Location": f"{liar.url}/elsewhere"}
+    async with aiohttp.ClientSession() as session:
+        api = MarketApi(session, liar.url, "t")
+        sent = await api.send(Verb.HOLD, ORDER, key=KEY, body=BODY)
+        with pytest.raises(MarketUnreachable):
+            await api.lookup(KEY)
+    assert sent.kind is OutcomeKind.UNKNOWN
+    assert liar.asked == ["/v1/orders/O-1/hold", f"/v1/operations/{KEY}"]
 
 
 PLAN: dict[str, Any] = {

@@ -23,6 +23,52 @@ async def test_what_was_never_paid_is_not_given_back_even_after_a_cancellation(s
     assert await shop.market.pool.fetchval("SELECT count(*) FROM market.refunds") == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "policy", "refunded", "route"),
+    [
+        ("card", "normal", 9200, "card"),
+        ("card", "withhold", 9200, "card"),
+        ("wallet", "normal", 9200, "wallet"),
+        ("wallet", "withhold", 0, "none"),
+        ("carrier", "normal", 9200, "carrier"),
+        ("carrier", "withhold", 0, "none"),
+        ("points", "normal", 9200, "points"),
+        ("points", "withhold", 0, "none"),
+        ("konbini", "normal", 0, "bank_transfer"),
+        ("konbini", "withhold", 0, "none"),
+        ("bank_transfer", "normal", 0, "bank_transfer"),
+        ("bank_transfer", "withhold", 0, "none"),
+    ],
+)
+async def test_each_way_of_paying_goes_back_its_own_way_or_is_kept(
+    shop: Shop, method: str, policy: str, refunded: int, route: str
+) -> None:
+    await add_order(shop.market.pool, "O-paid", payment_method=method)
+    _, plan = await get(shop, "orders/O-paid/plan", kind="cancel", refund_policy=policy)
+    matches("Plan", plan)
+    assert (plan["refund_amount"], plan["withheld_amount"]) == (refunded, 9200 - refunded)
+    assert plan["refund_route"] == route
+    body = {**CHANGE, "refund_policy": policy, "plan_token": plan["plan_token"]}
+    assert (await post(shop, "cancel", "O-paid", body))[0] == 200
+    rows = await shop.market.pool.fetch("SELECT amount, currency, route FROM market.refunds")
+    assert [tuple(row) for row in rows] == ([(refunded, "JPY", "original")] if refunded else [])
+    effects = await shop.market.effects("O-paid")
+    assert [one["amount"] for one in effects] == [refunded]
+
+
+@pytest.mark.parametrize(("state", "left"), [("failed", 9200), ("pending", 8200)])
+async def test_a_refund_that_failed_gave_nothing_back_and_one_under_way_did(
+    shop: Shop, state: str, left: int
+) -> None:
+    await shop.market.pool.execute(
+        """INSERT INTO market.refunds VALUES
+             ('R', 'O-1', 1000, 'JPY', 'original', $1, NULL, now(), now())""",
+        state,
+    )
+    _, plan = await get(shop, "orders/O-1/plan", kind="cancel")
+    assert plan["refund_amount"] == left
+
+
 async def test_withheld_money_can_be_given_back_by_a_later_decision(shop: Shop) -> None:
     await post(shop, "cancel", "O-konbini", {**CHANGE, "refund_policy": "withhold"})
     body = {**REFUND, "amount": 9200, "route": "external", "external_reference": "振込-1"}
@@ -174,6 +220,15 @@ async def test_a_listing_restored_during_a_suspension_waits_for_its_end(shop: Sh
     assert await listing_status(shop) == "hidden"
     await post(shop, "reinstate", "s-1")
     assert await listing_status(shop) == "active"
+
+
+async def test_a_listing_that_was_sold_during_a_suspension_is_not_on_sale_after_it(
+    shop: Shop,
+) -> None:
+    await post(shop, "suspend", "s-1")
+    await shop.market.pool.execute("UPDATE market.listings SET status = 'sold'")
+    await post(shop, "reinstate", "s-1")
+    assert await listing_status(shop) == "sold"
 
 
 async def test_a_listing_that_its_seller_hid_stays_hidden(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from bot.playground.market.effects import CONTRACT, create_schema
-from bot.playground.market.server import Marketplace
+from bot.playground.market.server import Marketplace, _Received, _store
 from bot.playground.postgres import MARKET_OWNER, Server
 from tests.playground.market.conftest import Shop
 from tests.playground.market.test_server import CHANGE, REFUND, get, post
@@ -143,6 +143,25 @@ async def test_whoever_follows_the_list_misses_nothing(shop: Shop) -> None:
     await following
     assert len(seen) == len(keys)
     assert set(seen) == keys
+
+
+async def test_no_number_of_the_list_appears_before_a_lower_one(shop: Shop) -> None:
+    received = _Received(
+        kind="hold", subject_id="O-2", body=CHANGE, key="key-of-first", at=shop.clock.now()
+    )
+    async with shop.market.pool.acquire() as conn:
+        transaction = conn.transaction()
+        await transaction.start()
+        await _store(conn, received, 200, {"state": "succeeded"})
+        second = asyncio.create_task(post(shop, "hold", "O-1", key="key-of-second"))
+        await asyncio.sleep(0.3)
+        _, early = await get(shop, "operations")
+        await transaction.commit()
+    await second
+    _, late = await get(shop, "operations")
+    assert early["operations"] == []
+    keys = [one["idempotency_key"] for one in late["operations"]]
+    assert keys == ["key-of-first", "key-of-second"]
 
 
 async def test_a_list_since_a_time_holds_what_was_received_from_then_on(shop: Shop) -> None:

@@ -111,6 +111,16 @@ async def test_only_a_verb_of_class_key_acts_once_under_a_key(
     assert len(listed["operations"]) == (0 if declared == "none" else effects)
 
 
+async def test_a_key_whose_first_request_is_under_way_must_wait(shop: Shop) -> None:
+    shop.market.faults.switch_on(Fault.SLOW, times=1, seconds=0.4)
+    first = asyncio.create_task(post(shop, "hold", "O-1", key=KEY))
+    await asyncio.sleep(0.1)
+    status, answer = await post(shop, "hold", "O-1", key=KEY)
+    assert (status, answer["code"]) == (409, "in_progress")
+    assert (await first)[0] == 200
+    assert (await post(shop, "hold", "O-1", key=KEY)) == await first
+
+
 async def test_a_look_up_tells_of_the_effect_though_a_repetition_was_refused(shop: Shop) -> None:
     shop.market.classes["hold"] = "lookup"
     assert (await post(shop, "hold", "O-1", key=KEY))[0] == 200
