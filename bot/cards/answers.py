@@ -8,11 +8,10 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol
 
 from bot.cards.blocks import (
-    MESSAGE_TEXT,
     Block,
+    message_text,
     section,
     sections_of,
-    user_text_lines,
 )
 from bot.cards.wording import (
     action_name,
@@ -215,7 +214,7 @@ def audit_answer(
     about = user_text(name, 60)
     if not trail:
         text = messages.t("The log has nothing about {id}.", id=about)
-        return Answer(text=escape(text, 1000), blocks=[section(text)])
+        return Answer(text=message_text([text]), blocks=[section(text)])
     head = messages.t("What happened with {id}, the newest first:", id=about)
     return _answer(head, [_trail_line(line, messages, tz, names or {}) for line in trail])
 
@@ -262,10 +261,7 @@ def _details(details: Mapping[str, Any], messages: Messages) -> list[str]:
 
 
 def _answer(head: str, lines: Sequence[str]) -> Answer:
-    text = "\n".join([head, *lines])
     return Answer(
-        text=user_text_lines(
-            "\n".join(escape(line, 1000) for line in text.split("\n")), MESSAGE_TEXT
-        ),
+        text=message_text([head, *lines]),
         blocks=[section(head), *sections_of(lines, _SECTIONS)],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bot.domain.text import ELLIPSIS, user_text
+from bot.domain.text import ELLIPSIS, escape, user_text
 
 Block = dict[str, Any]
 
@@ -30,10 +30,10 @@ def cut(text: str, limit: int) -> str:
     """Our own lines within a limit; unlike text from users they keep their line breaks."""
     if len(text) <= limit:
         return text
-    return user_text_lines(text, limit)
+    return _whole_lines(text, limit)
 
 
-def user_text_lines(text: str, limit: int) -> str:
+def _whole_lines(text: str, limit: int) -> str:
     """Whole lines as far as they fit, the last of them cut."""
     kept: list[str] = []
     left = limit - len(ELLIPSIS)
@@ -44,6 +44,23 @@ def user_text_lines(text: str, limit: int) -> str:
             break
         kept.append(line)
         left -= len(line) + 1
+    return "\n".join(kept)
+
+
+def message_text(lines: Iterable[str]) -> str:
+    """What a screen reader and a notification read: the lines of the blocks, nothing in them alive.
+
+    Whole lines as far as they fit: a cut inside would wake what was escaped.
+    """
+    kept: list[str] = []
+    left = MESSAGE_TEXT
+    for line in "\n".join(lines).split("\n"):
+        escaped = escape(line, 1000)
+        if len(escaped) + 2 > left:
+            kept.append(ELLIPSIS)
+            break
+        kept.append(escaped)
+        left -= len(escaped) + 1
     return "\n".join(kept)
 
 

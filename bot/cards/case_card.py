@@ -8,14 +8,13 @@ from datetime import datetime, timedelta, tzinfo
 
 from bot.cards import progress
 from bot.cards.blocks import (
-    MESSAGE_TEXT,
     Block,
     actions,
     context,
     header,
+    message_text,
     section,
     table,
-    user_text_lines,
 )
 from bot.cards.case_buttons import buttons
 from bot.cards.wording import (
@@ -37,7 +36,7 @@ from bot.cards.wording import (
 )
 from bot.domain.cases import CaseState, CaseView, Member, Precision
 from bot.domain.subjects import SubjectKind
-from bot.domain.text import escape, user_text
+from bot.domain.text import user_text
 from bot.locale import Messages
 
 ROWS = 5
@@ -107,16 +106,9 @@ def case_card(
         blocks.append(actions(elements, block_id=f"case:{view.case_id}:{view.version}"))
     told = [title, *lines, *(messages.dots(row) for row in rows), *rest, *proof, foot]
     return CardMessage(
-        text=_fallback(told),
+        text=message_text(told),
         blocks=blocks,
         metadata={"event_type": "mimawari_case", "event_payload": {"case_id": view.case_id}},
-    )
-
-
-def _fallback(lines: list[str]) -> str:
-    """What a screen reader and a notification read: the same words, none of them alive."""
-    return user_text_lines(
-        "\n".join(escape(part, 1000) for line in lines for part in line.split("\n")), MESSAGE_TEXT
     )
 
 

@@ -186,4 +186,4 @@ def _operation(operation: Operation, messages: Messages) -> str:
             state=messages.t(_OPERATION_STATES[operation.state]),
         )
     steps = step_words(operation.steps, messages, operation.currency)
-    return f"{line} ({steps})" if steps else line
+    return messages.t("{what} ({more})", what=line, more=steps) if steps else line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
-from bot.cards.wording import ROLES, action_name, address, case_name, market_reason
+from bot.cards.wording import ROLES, action_name, address, case_name, market_reason, mention_groups
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.text import escape
 from bot.locale import Messages
@@ -115,7 +115,7 @@ def _no_role(refusal: Refusal, messages: Messages) -> str:
             "Nobody may do this here ({action}): the policy names no role.", action=what
         )
     roles = messages.any_of(messages.t("“{role}”", role=escape(role)) for role in known)
-    groups = " ".join(f"<!subteam^{group}>" for group in refusal.groups if group.isalnum())
+    groups = mention_groups(refusal.groups)
     if groups:
         return messages.t(
             "{action} needs the role {roles}. Please ask {groups}.",

@@ -12,6 +12,7 @@ from bot.cards.wording import (
     count_of,
     evidence_line,
     market_reason,
+    mention_groups,
     reason_words,
     status_name,
     verb_name,
@@ -129,7 +130,7 @@ def _requested(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
         action=escape(action_name(story.action, messages)),
     )
     # The only mention that pings: these must act.
-    groups = " ".join(f"<!subteam^{group}>" for group in story.approver_groups if group.isalnum())
+    groups = mention_groups(story.approver_groups)
     if groups and story.expires_at is not None:
         when = escape(messages.moment(story.expires_at, tz))
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 
@@ -14,6 +15,7 @@ from bot.domain.text import user_text
 from bot.domain.verbs import VERB_SUBJECT, Verb
 from bot.locale import N_, Messages
 
+_GROUP = re.compile(r"[A-Z0-9]{2,30}")
 ID = 60
 NAME = 40
 TITLE = 80
@@ -138,6 +140,11 @@ def address(name: str | None, messages: Messages) -> str:
         return messages.t("somebody")
     # Japanese adds さん here.
     return messages.t("{name}", name=user_text(name, NAME))
+
+
+def mention_groups(group_ids: Iterable[str]) -> str:
+    """User groups as live mentions: the only ones that we write, for those who must act."""
+    return " ".join(f"<!subteam^{id_}>" for id_ in group_ids if _GROUP.fullmatch(id_))
 
 
 def subject_id(subject: Subject) -> str:

@@ -14,6 +14,7 @@ _JOINER = "\u200d"
 # Signs that show as nothing, or as a gap, though they count as letters.
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _MARKS_PER_LETTER = 4
+_RAW_PER_SIGN = 8
 _LIVE = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 # Slack has no escape for formatting: a look-alike takes its power, or a sign without width its grip.
 _LOOK_ALIKE = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ"})
@@ -22,14 +23,17 @@ _NO_BREAK = "\u2060"
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _CALLS = re.compile(r"[@#](?=\w)")
 _EMOJI = re.compile(r"(?<!\d):(?=[\w+'-]+:)")
-_SCHEME = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)(?=:(?://|\S+@|[+\d]))")
+# No word boundary before it: Japanese writes no space there.
+_SCHEME = re.compile(r"(?<=[A-Za-z]):(?=//|[^\s:]+@|\+?\d{4})")
 _DOMAIN = re.compile(r"(?<=[\w-])\.(?=[^\W\d_]{2})")
 
 
 def user_text(value: str, limit: int) -> str:
     """Text for a `plain_text` field: one line, at most `limit` characters, an ellipsis where it was cut."""
-    text = _clean(value)
-    if len(text) <= limit:
+    # Bounds the work: of a book nobody needs more than its beginning.
+    beginning = value[: limit * _RAW_PER_SIGN + 256]
+    text = _clean(beginning)
+    if len(text) <= limit and len(beginning) == len(value):
         return text
     return _cut(text, max(limit - len(ELLIPSIS), 0)).rstrip() + ELLIPSIS
 
@@ -41,7 +45,7 @@ def escape(value: str, limit: int = 300) -> str:
     """
     text = user_text(value, limit).translate(_LOOK_ALIKE)
     text = _EDGE_UNDERSCORE.sub("＿", text)
-    text = _SCHEME.sub(rf"\1{_NO_BREAK}", text)
+    text = _SCHEME.sub(f"{_NO_BREAK}:", text)
     text = _DOMAIN.sub(f"{_NO_BREAK}.{_NO_BREAK}", text)
     text = _CALLS.sub(lambda found: found[0] + _NO_BREAK, text)
     text = _EMOJI.sub(f":{_NO_BREAK}", text)

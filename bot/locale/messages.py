@@ -62,7 +62,8 @@ class Messages:
         """
         code = (currency or "").upper()
         if not (len(code) == 3 and code.isascii() and is_currency(code, locale="en")):
-            return f"{self.number(amount)} {(currency or '?')[:8]}"
+            shown = code if code.isascii() and code.isalnum() and len(code) < 9 else "?"
+            return f"{self.number(amount)} {shown}"
         places = get_currency_precision(code)
         told = format_currency(Decimal(amount).scaleb(-places), code, locale="en")
         # A currency without a sign of its own stands there by its code.

@@ -51,6 +51,11 @@ def test_a_cut_splits_no_letter_and_shows(value: str, limit: int, text: str) -> 
     assert user_text(value, limit) == text
 
 
+def test_a_book_is_cut_however_much_of_it_cannot_be_seen() -> None:
+    assert user_text("山" * 1_000_000, 10) == "山" * 9 + "…"
+    assert user_text("\u200b" * 1_000_000 + "tail", 10) == "…"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
