@@ -161,8 +161,11 @@ class Stage:
 
         def there() -> View | None:
             view = self.workspace.open_view(user)
+            # While it is being filled in it has one line and nothing to send; a plain sentence has a name.
             loading = view is not None and (
-                "読み込んで" in text_of(view) or "Loading" in text_of(view)
+                len(view.blocks) == 1
+                and "submit" not in view.fields
+                and view.fields.get("callback_id") != "act:message"
             )
             return None if view is None or (ready and loading) else view
 
