@@ -136,7 +136,7 @@ class Stage:
             if (message.metadata or {}).get("event_type") == "mimawari_case"
         ]
 
-    async def card_with(self, words: str, *, within_s: float = 15) -> Message:
+    async def card_with(self, words: str, *, within_s: float = 30) -> Message:
         """The first card whose text holds these words, when it is there."""
         return await self.until(
             lambda: next((card for card in self.cards() if words in card.text), None),
@@ -208,7 +208,7 @@ class Stage:
         self,
         look: Callable[[], T | None],
         *,
-        within_s: float = 15,
+        within_s: float = 30,
         what: Callable[[], str] = lambda: "it",
     ) -> T:
         """What `look` gives once it gives something other than nothing."""

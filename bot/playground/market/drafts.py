@@ -94,10 +94,9 @@ class Draft:
                 name: value for name, value in self.after.items() if not isinstance(value, datetime)
             },
             "money": [self.currency, self.refund_amount, self.withheld_amount, self.refund_route],
-            "around": [self.steps, [dict(one) for one in self.affects]]
+            "around": [self.steps, [dict(one) for one in self.affects], self.listings]
             if self.around is None
             else self.around,
-            "listings": self.listings,
         }
         body = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return "plan_" + hmac.new(secret, body.encode(), hashlib.sha256).hexdigest()[:32]
@@ -453,7 +452,9 @@ async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetim
             {"kind": "order", "id": row["order_id"], "summary": "発送前の注文(購入者あり)"}
             for row in orders[:_MAX_AFFECTED]
         ),
-        around=tuple(row["order_id"] for row in orders),
+        # What is done to the account is the same whatever it sells meanwhile: else a new order, a new listing or
+        # the cancelling of its orders by the same decision would void the plan, and a fraudster could see to that.
+        around=(),
         messages=(
             {
                 "to": "account",
