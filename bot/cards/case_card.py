@@ -120,7 +120,7 @@ def _title(drawing: Drawing) -> str:
     if view.state in _CLOSED:
         return what
     mark, tag = severity_tag(view.severity, messages)
-    return f"{mark} {tag} {what}"
+    return f"{mark}{tag}{what}" if messages.locale == "ja" else f"{mark} {tag} {what}"
 
 
 def _lines(drawing: Drawing) -> Iterator[str]:

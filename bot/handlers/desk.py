@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.cards.refusals import refusal_sentence
 from bot.cases.room import Room, find_person, repaint
+from bot.domain.clock import WallClock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.errands import Errands
 from bot.locale import Messages, messages_for
@@ -45,7 +46,9 @@ class Desk:
 
     async def sentence(self, user_id: str, refusal: Refusal) -> str:
         """The refusal as the person reads it."""
-        return refusal_sentence(refusal, await self.messages_of(user_id), self.tz)
+        messages = await self.messages_of(user_id)
+        # The times in refusals are the database's, not the market's.
+        return refusal_sentence(refusal, messages, self.tz, now=WallClock().now())
 
     def tell(
         self, *, user_id: str, channel: str | None, response_url: str | None, text: str

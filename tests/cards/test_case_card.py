@@ -33,7 +33,7 @@ def lines(view: CaseView) -> list[str]:
 
 
 def test_the_first_line_answers_what_is_wrong_how_much_and_how_urgent() -> None:
-    assert lines(a_case())[0] == "🔴 【緊急】 自作自演による不正注文の疑い — 注文12件・¥148,734"
+    assert lines(a_case())[0] == "🔴【緊急】自作自演による不正注文の疑い — 注文12件・¥148,734"
     english = the_card(a_case(), EN).text.split("\n")[0]
     assert english == "🔴 [Urgent] Suspected self-dealing — 12 orders, ¥148,734"
 
@@ -138,7 +138,7 @@ def test_a_case_about_accounts_lists_accounts() -> None:
     )
     members = tuple(a_member(an_account(f"A-{n}"), is_seller=n == 9) for n in range(9, 12))
     card = the_card(a_case(findings=(spam,), members=members))
-    assert card.text.split("\n")[0] == "🔴 【緊急】 フォロースパムの疑い — 3アカウント"
+    assert card.text.split("\n")[0] == "🔴【緊急】フォロースパムの疑い — 3アカウント"
     assert "A-9 ・ 佐＊＊＊ ・ 販売者 ・ 有効 ・ 2026-04-13" in card.text
     assert pressed(card.blocks)[0] == "利用停止(3件)…"
 
@@ -210,7 +210,7 @@ def test_only_orders_that_can_still_be_held_are_counted() -> None:
 def test_a_case_opened_by_hand_offers_what_its_subject_can_take() -> None:
     view = a_case(findings=(), opened_by="U0SUZUKI")
     card = the_card(view)
-    assert card.text.startswith("🔴 【緊急】 手動で作成したケース")
+    assert card.text.startswith("🔴【緊急】手動で作成したケース")
     assert "鈴木さんが手動で作成しました。" in card.text
     actions = [button["action_id"] for button in buttons_of(card.blocks)]
     assert actions == ["act:hold", "act:cancel", "act:dismiss"]
