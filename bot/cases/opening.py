@@ -94,6 +94,7 @@ async def _open_finding(
         for subject in subjects
     ]
     priority = cases.case_priority(finding.severity, _amounts(finding, facts))
+    await cases.lock_opening(conn)
     found = await cases.lock_open_case_for(conn, subjects)
     if found is None:
         case_id = await cases.insert_case(
@@ -182,6 +183,7 @@ async def open_by_hand(
         person = await know(conn, room, user_id)
         if isinstance(person, Refusal):
             return await deny(conn, user_id, person, action=action, case_id=None)
+        await cases.lock_opening(conn)
         existing = await cases.open_case_of(conn, subjects[0])
         if existing is not None:
             return existing

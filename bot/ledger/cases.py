@@ -109,6 +109,15 @@ async def suppress_finding(conn: AsyncConnection, finding_id: int, by: int) -> N
 # ---- Opening and joining
 
 
+async def lock_opening(conn: AsyncConnection) -> None:
+    """Let cases be opened one after the other until this transaction ends.
+
+    Two detections that find the same order at once would else each see no open case, and the second
+    one's case would be left without the order.
+    """
+    await conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('ledger.cases', 1))"))
+
+
 async def lock_open_case_for(
     conn: AsyncConnection, subjects: Collection[Subject]
 ) -> tuple[int, CaseState] | None:

@@ -59,6 +59,23 @@ async def test_findings_that_arrive_at_once_open_one_case(room: Room) -> None:
     assert count == 1
 
 
+async def test_detections_that_find_the_same_orders_at_once_share_one_case(room: Room) -> None:
+    one = a_finding("O-1", at=room.clock.now(), account_ids=("seller-1",))
+    findings = [
+        replace(one, detection=name, order_ids=("O-2",), account_ids=accounts)
+        for name, accounts in (
+            ("self_dealing_link", ("buyer-1", "seller-1")),
+            ("many_cards_per_buyer", ("buyer-1",)),
+            ("repeat_card_or_buyer_hour", ("buyer-1", "buyer-2")),
+        )
+    ]
+    results = await asyncio.gather(*(open_(room, finding) for finding in findings))
+    assert sorted((result.opened, result.joined) for result in results) == [(0, 1), (0, 1), (1, 0)]
+    view = await the_case_of(room, "O-2")
+    assert len(view.findings) == 3
+    assert an_account("buyer-2") in {member.subject for member in view.members}
+
+
 async def test_a_finding_about_a_shared_account_joins_the_open_case(room: Room) -> None:
     view = await an_open_case(room)
     joined = await open_(room, a_finding("O-2", at=room.clock.now(), account_ids=("buyer-of-O-1",)))
