@@ -47,9 +47,8 @@ class _Sayable(click.ClickException):
 def main() -> None:
     """Run the command line; a sayable error is one sentence on stderr and exit code 2."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # Outside its standalone mode click gives back the code of an Exit instead of leaving with it.
+        code = cli.main(standalone_mode=False)
     except click.Abort:
         click.echo("Stopped.", err=True)
         sys.exit(130)
@@ -59,6 +58,7 @@ def main() -> None:
     except SayableError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @click.group(

@@ -30,7 +30,9 @@ from bot.locale import messages_for
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 60.0
+LEASE_S = 30.0
+"""Longer than a look into the history, a post and the longest wait for a turn."""
+LONGEST_WAIT_S = 5.0
 POLL_S = 1.0
 CASE_EVENT = "mimawari_case"
 POST_EVENT = "mimawari_post"
@@ -55,6 +57,14 @@ _STUCK = frozenset(
 STUCK_RETRY_S = 30.0
 
 
+class NotYet(Exception):
+    """It is not our turn for so many seconds; nothing was sent."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(slots=True)
 class Pace:
     """A token bucket: so many calls a second, with a small burst."""
@@ -65,13 +75,17 @@ class Pace:
     _at: float = 0.0
 
     async def take(self) -> None:
-        """Wait until one more call is within the limit."""
+        """Wait until one more call is within the limit. Raises NotYet where that is too long."""
         now = time.monotonic()
         if self._level < 0:
             self._level = self.burst
         else:
             self._level = min(self.burst, self._level + (now - self._at) * self.per_s)
         self._at = now
+        wait_s = (1 - self._level) / self.per_s
+        if wait_s > LONGEST_WAIT_S:
+            # Sleeping longer could outlive the lease, and somebody else would post the same.
+            raise NotYet(wait_s)
         self._level -= 1
         if self._level < 0:
             await asyncio.sleep(-self._level / self.per_s)
@@ -79,6 +93,9 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Nobody may call before this is over: the other side said so."""
         self._level = min(self._level, 1 - seconds * self.per_s)
+
+
+_TROUBLE = (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError, NotYet)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +197,7 @@ class Publisher:
                         text=card.text,
                         blocks=card.blocks,
                     )
-        except (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError) as error:
+        except _TROUBLE as error:
             await self._put_off(claim, claims.CARDS, error)
             return True
         self.stuck = None
@@ -231,7 +248,7 @@ class Publisher:
                 event={"event_type": POST_EVENT, "event_payload": {"post_id": claim.key}},
                 content={"text": words},
             )
-        except (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError) as error:
+        except _TROUBLE as error:
             await self._put_off(claim, claims.POSTS, error)
             return True
         async with self._room.engine.begin() as conn:
@@ -318,7 +335,7 @@ class Publisher:
                 claim.row["channel"],
                 code,
             )
-        elif code == "ratelimited":
+        elif code in {"ratelimited", "not_yet"}:
             logger.info("Slack asks for %s s before the next call", due_in_s)
         elif code not in _STUCK:
             logger.warning("Slack did not take %s %s: %s", queue.table, claim.key, code)
@@ -351,6 +368,8 @@ async def _paced(pace: Pace) -> AsyncIterator[None]:
 
 def _reading_of(error: Exception, attempts: int) -> tuple[str, float, bool]:
     """Slack's code, the seconds to wait, and whether Slack surely did nothing."""
+    if isinstance(error, NotYet):
+        return "not_yet", error.seconds, True
     if isinstance(error, SlackApiError):
         response = error.response
         code = str(response.get("error") or f"http_{response.status_code}")

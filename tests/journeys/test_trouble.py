@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+from sqlalchemy import text
 
 from bot.domain.cases import CaseState
 from bot.playground.market.faults import Fault
@@ -73,12 +74,9 @@ async def test_killed_between_decision_and_effect_the_effect_happens_once(
         process.send_signal(signal.SIGKILL)
         await process.wait()
     async with stage.engine.begin() as conn:
-        from sqlalchemy import text
-
-        # The lease of the dead process ends; waiting it out would take a minute.
-        await conn.execute(
-            text("UPDATE ledger.operations SET lease_until = clock_timestamp() - interval '1 s'")
-        )
+        # The leases of the dead process end; waiting them out would take a minute.
+        for table in ("operations", "cards", "posts", "ticks"):
+            await conn.execute(text(f"UPDATE ledger.{table} SET lease_until = NULL"))
     async with a_bot_process(stage.settings):
         await stage.card_with("完了", within_s=40)
     assert [e["kind"] for e in await stage.market.effects("O-1")] == ["cancel"]
@@ -167,8 +165,6 @@ async def test_a_channel_without_the_bot_makes_it_unready_and_loses_nothing(stag
     assert body["problems"] == ["slack: not_in_channel"]
     stage.workspace.add_bot(ALERTS)
     async with stage.engine.begin() as conn:
-        from sqlalchemy import text
-
         await conn.execute(text("UPDATE ledger.cards SET due_at = clock_timestamp()"))
     await stage.card_with("O-1")
 
