@@ -11,9 +11,7 @@ ACTION = Action(
     uses=(VerbUse(verb=Verb.HOLD),),
     button=N_("Hold shipment and payout ({count})"),
     title=N_("Hold orders"),
-    consequence=N_(
-        "Shipment and payout of {orders} will stop until somebody releases the hold."
-    ),
+    consequence=N_("Shipment and payout of {orders} will stop until somebody releases the hold."),
     done=N_("{orders} held"),
     dangerous=False,
     closes_case=False,

@@ -11,9 +11,7 @@ ACTION = Action(
     uses=(VerbUse(verb=Verb.SUSPEND),),
     button=N_("Suspend accounts ({count})…"),
     title=N_("Suspend accounts"),
-    consequence=N_(
-        "{accounts} will be suspended: no log-in, listings hidden, payouts held."
-    ),
+    consequence=N_("{accounts} will be suspended: no log-in, listings hidden, payouts held."),
     done=N_("{accounts} suspended"),
     dangerous=True,
     closes_case=True,
