@@ -17,8 +17,8 @@ from bot.locale import LOCALES, messages_for
 from bot.locale.messages import GLOSSARY, GLOSSARY_KEYS, read_catalog
 
 BOT = Path(__file__).parents[2] / "bot"
-# The words of the local workspace and the demo marketplace are their own.
-_OTHERS = {"playground", "__pycache__"}
+# The page of the local workspace has its own words, in JavaScript.
+_OTHERS = {"workspace", "__pycache__"}
 
 
 def said() -> dict[str, str | None]:
