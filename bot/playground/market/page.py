@@ -52,6 +52,16 @@ _BY_HAND = {
 }
 
 
+# Outside the templates, where the catalogue's reader finds them.
+_SEARCH = N_("Search by id")
+_NOT_THERE = N_("There is no {id}.")
+_BY_HAND = N_("By hand, past the bot:")
+_HISTORY = N_("What was done")
+_ORDERS = N_("Orders")
+_ACCOUNTS = N_("Accounts")
+_MARKET_TIME = N_("Market time")
+
+
 def add_routes(app: web.Application, marketplace: Marketplace) -> None:
     """The pages of one marketplace."""
     pages = Pages(marketplace)
@@ -111,8 +121,8 @@ class Pages:
             f'<div class="bar"><nav class="tabs">{tabs}</nav><form method="get" role="search">'
             f'<input type="hidden" name="lang" value="{locale}">'
             f'<input type="hidden" name="show" value="{chosen}">'
-            f'<input type="search" name="q" value="{escape(search)}" placeholder="{escape(messages.t(N_("Search by id")))}"'
-            f' aria-label="{escape(messages.t(N_("Search by id")))}"></form></div>'
+            f'<input type="search" name="q" value="{escape(search)}" placeholder="{escape(messages.t(_SEARCH))}"'
+            f' aria-label="{escape(messages.t(_SEARCH))}"></form></div>'
             f"{draw(shown, messages, locale)}"
             f'<nav class="turns">{turns}</nav>'
         )
@@ -136,7 +146,7 @@ class Pages:
                 request,
                 messages,
                 locale,
-                f"<p>{escape(messages.t(N_('There is no {id}.'), id=subject_id))}</p>",
+                f"<p>{escape(messages.t(_NOT_THERE, id=subject_id))}</p>",
                 status=404,
             )
         operations = await self._market.pool.fetch(
@@ -155,8 +165,8 @@ class Pages:
         body = (
             f"<h1>{escape(subject_id)}</h1>"
             f'<form class="by-hand" method="post" action="{_address(collection, subject_id)}/by-hand?lang={locale}">'
-            f"<span>{escape(messages.t(N_('By hand, past the bot:')))}</span>{buttons}</form>"
-            f"<dl>{facts}</dl><h2>{escape(messages.t(N_('What was done')))}</h2>"
+            f"<span>{escape(messages.t(_BY_HAND))}</span>{buttons}</form>"
+            f"<dl>{facts}</dl><h2>{escape(messages.t(_HISTORY))}</h2>"
             f'<div class="history">{_operation_rows(operations, messages)}</div>'
         )
         return self._page(request, messages, locale, body)
@@ -197,10 +207,10 @@ class Pages:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"{'<meta http-equiv=refresh content=5>' if refresh else ''}"
             f'<title>{title}</title><link rel="stylesheet" href="/static/page.css"></head><body>'
-            f'<header><strong>{title}</strong><nav><a href="/?lang={locale}">{escape(messages.t(N_("Orders")))}</a>'
-            f'<a href="/accounts?lang={locale}">{escape(messages.t(N_("Accounts")))}</a>'
+            f'<header><strong>{title}</strong><nav><a href="/?lang={locale}">{escape(messages.t(_ORDERS))}</a>'
+            f'<a href="/accounts?lang={locale}">{escape(messages.t(_ACCOUNTS))}</a>'
             f'<a href="?{switch}" lang="{other}">{"English" if other == "en" else "日本語"}</a></nav>'
-            f"<time>{escape(messages.t(N_('Market time')))} {self._market.clock.now():%Y-%m-%d %H:%M} UTC</time></header>"
+            f"<time>{escape(messages.t(_MARKET_TIME))} {self._market.clock.now():%Y-%m-%d %H:%M} UTC</time></header>"
             f"<main>{body}</main></body></html>"
         )
         return web.Response(
