@@ -55,7 +55,7 @@ _BY_HAND = {
 # Outside the templates, where the catalogue's reader finds them.
 _SEARCH = N_("Search by id")
 _NOT_THERE = N_("There is no {id}.")
-_BY_HAND = N_("By hand, past the bot:")
+_PAST_THE_BOT = N_("By hand, past the bot:")
 _HISTORY = N_("What was done")
 _ORDERS = N_("Orders")
 _ACCOUNTS = N_("Accounts")
@@ -165,7 +165,7 @@ class Pages:
         body = (
             f"<h1>{escape(subject_id)}</h1>"
             f'<form class="by-hand" method="post" action="{_address(collection, subject_id)}/by-hand?lang={locale}">'
-            f"<span>{escape(messages.t(_BY_HAND))}</span>{buttons}</form>"
+            f"<span>{escape(messages.t(_PAST_THE_BOT))}</span>{buttons}</form>"
             f"<dl>{facts}</dl><h2>{escape(messages.t(_HISTORY))}</h2>"
             f'<div class="history">{_operation_rows(operations, messages)}</div>'
         )
