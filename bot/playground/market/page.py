@@ -206,7 +206,8 @@ class Pages:
             f'<!doctype html><html lang="{locale}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"{'<meta http-equiv=refresh content=5>' if refresh else ''}"
-            f'<title>{title}</title><link rel="stylesheet" href="/static/page.css"></head><body>'
+            f'<title>{title}</title><link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
+            '<link rel="stylesheet" href="/static/page.css"></head><body>'
             f'<header><strong>{title}</strong><nav><a href="/?lang={locale}">{escape(messages.t(_ORDERS))}</a>'
             f'<a href="/accounts?lang={locale}">{escape(messages.t(_ACCOUNTS))}</a>'
             f'<a href="?{switch}" lang="{other}">{"English" if other == "en" else "日本語"}</a></nav>'
