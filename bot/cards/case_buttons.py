@@ -130,7 +130,12 @@ def _menu(view: CaseView, messages: Messages, more: list[Action]) -> Block:
     entries: list[Block] = []
     closed = view.state in {CaseState.DONE, CaseState.DISMISSED}
     if not closed:
-        entries.append(_entry(view, "claim", messages.t("Take this case, or give it back")))
+        claim = (
+            messages.t("Take this case over, or give it back")
+            if view.assignee
+            else messages.t("Take this case")
+        )
+        entries.append(_entry(view, "claim", claim))
     entries.append(_entry(view, "details", messages.t("Details…")))
     admin_url = next((m.facts.admin_url for m in view.members if _is_web(m.facts.admin_url)), None)
     room = _MENU - len(entries) - (1 if admin_url else 0)

@@ -35,13 +35,18 @@ from bot.cards.wording import (
     subject_id,
 )
 from bot.domain.cases import CaseState, CaseView, Member, Precision
+from bot.domain.findings import Finding
 from bot.domain.subjects import SubjectKind
 from bot.domain.text import user_text
 from bot.locale import Messages
 
 ROWS = 5
 _FINDINGS = 3
+_EVIDENCE = (4, 2)
+"""How much evidence of the first detection, and of each other one; the details have all of it."""
+_IDS = 6
 _ACCOUNTS = 4
+_MASKS = "*＊∗"
 _CLOSED = frozenset({CaseState.DONE, CaseState.DISMISSED})
 
 
@@ -127,6 +132,7 @@ def _lines(drawing: Drawing) -> Iterator[str]:
     view, messages = drawing.view, drawing.messages
     yield from progress.state_lines(view, messages, tz=drawing.tz, wall=drawing.wall)
     if view.state in _CLOSED:
+        yield _about(drawing)
         return
     facts = list(_facts(drawing))
     if facts:
@@ -143,17 +149,35 @@ def _facts(drawing: Drawing) -> Iterator[str]:
         who = _who(view, messages)
         if who:
             yield who
-    findings = ranked_findings(view)
-    for index, finding in enumerate(findings[:_FINDINGS]):
-        evidence = evidence_line(finding.evidence, messages, drawing.tz)
+    # The worst finding of each detection: more of the same are more rows of the table.
+    findings: dict[str, Finding] = {}
+    for finding in ranked_findings(view):
+        findings.setdefault(finding.detection, finding)
+    for index, finding in enumerate(list(findings.values())[:_FINDINGS]):
+        evidence = evidence_line(
+            finding.evidence, messages, drawing.tz, limit=_EVIDENCE[min(index, 1)]
+        )
         if index == 0:
             if evidence:
                 yield evidence
-        elif finding_title(finding, messages) != case_title(view, messages):
+        else:
             title = finding_title(finding, messages)
             yield f"{title} — {evidence}" if evidence else title
     if not findings and view.opened_by is not None:
         yield messages.t("Opened by {name}.", name=named(view.opened_by, view.names, messages))
+
+
+def _about(drawing: Drawing) -> str:
+    """What a closed case was about, by id, now that the table is gone."""
+    view, messages = drawing.view, drawing.messages
+    targets = view.decision.targets if view.decision else ()
+    subjects = list(dict.fromkeys(subject for _, subject in targets)) or [
+        member.subject for member in members_of(view, main_kind(view))
+    ]
+    ids = [subject_id(subject) for subject in subjects[:_IDS]]
+    if len(subjects) > _IDS:
+        ids.append(messages.n("and {count} more", "and {count} more", len(subjects) - _IDS))
+    return messages.t("About: {ids}", ids=messages.series(ids))
 
 
 def _who(view: CaseView, messages: Messages) -> str:
@@ -172,7 +196,7 @@ def _who(view: CaseView, messages: Messages) -> str:
         return ""
     names = [
         messages.t("{id} ({name})", id=subject_id(member.subject), name=_name_of(member))
-        if _name_of(member)
+        if _name_of(member).strip(_MASKS)
         else subject_id(member.subject)
         for member in accounts[:_ACCOUNTS]
     ]
@@ -180,7 +204,7 @@ def _who(view: CaseView, messages: Messages) -> str:
         more = len(accounts) - _ACCOUNTS
         names.append(messages.n("and {count} more", "and {count} more", more))
     return messages.t(
-        "Involved: {who}: {names}", who=messages.all_of(parts), names=", ".join(names)
+        "Involved: {who}: {names}", who=messages.all_of(parts), names=messages.series(names)
     )
 
 
@@ -300,23 +324,33 @@ def _proof(drawing: Drawing) -> Iterator[str]:
     """How often these detections were right."""
     view, messages = drawing.view, drawing.messages
     known = {precision.detection: precision for precision in view.precisions}
-    told: dict[str, str] = {}
+    titles: dict[str, str] = {}
     for finding in ranked_findings(view):
-        told.setdefault(
-            finding.detection,
-            messages.t(
-                "{title} ({precision})",
-                title=finding_title(finding, messages),
-                precision=_precision(known.get(finding.detection), messages),
-            ),
+        titles.setdefault(finding.detection, finding_title(finding, messages))
+    shown = dict(list(titles.items())[:4])
+    judged = {name for name in shown if name in known and known[name].decided}
+    if not shown:
+        return
+    told = [
+        messages.t(
+            "{title} ({precision})", title=title, precision=_precision(known[name], messages)
         )
-    if told:
-        yield messages.t("Detected by: {detections}", detections=", ".join(list(told.values())[:4]))
+        if name in judged
+        else title
+        for name, title in shown.items()
+    ]
+    detections = messages.series(told)
+    if not judged:
+        # Said once for all of them.
+        detections = messages.t(
+            "{title} ({precision})",
+            title=detections,
+            precision=messages.t("no verdicts yet in 30 days"),
+        )
+    yield messages.t("Detected by: {detections}", detections=detections)
 
 
-def _precision(precision: Precision | None, messages: Messages) -> str:
-    if precision is None or precision.decided == 0:
-        return messages.t("no verdicts yet in 30 days")
+def _precision(precision: Precision, messages: Messages) -> str:
     return messages.n(
         "right in {percent}%, {count} verdict in 30 days",
         "right in {percent}%, {count} verdicts in 30 days",

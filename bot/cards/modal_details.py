@@ -32,6 +32,7 @@ from bot.domain.text import user_text
 from bot.locale import N_, Messages
 
 _FINDINGS = 12
+_IDS = 8
 _MEMBER_SECTIONS = 14
 _HISTORY_SECTIONS = 12
 
@@ -70,15 +71,13 @@ def details_modal(
         runbook: the steps to take, from the detections, in the reader's language.
         false_positives: what looks the same and is harmless, likewise.
     """
+    findings = _alike(ranked_findings(view))
     blocks: list[Block] = [
         case_line(view, messages),
-        *(
-            section("\n".join(_finding(finding, messages, tz)))
-            for finding in ranked_findings(view)[:_FINDINGS]
-        ),
+        *(section("\n".join(_findings_of(same, messages, tz))) for same in findings[:_FINDINGS]),
     ]
-    if len(view.findings) > _FINDINGS:
-        left = len(view.findings) - _FINDINGS
+    if len(findings) > _FINDINGS:
+        left = sum(len(same) for same in findings[_FINDINGS:])
         blocks.append(section(messages.n("and {count} more", "and {count} more", left)))
     for head, steps in (
         (messages.t("What to do"), runbook),
@@ -115,11 +114,25 @@ def _fitting(lines: list[str], messages: Messages) -> list[Block]:
     return []
 
 
-def _finding(finding: Finding, messages: Messages, tz: tzinfo) -> Iterator[str]:
+def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """The findings of one detection with the same evidence, together."""
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in findings:
+        key = (finding.detection, finding.severity, *finding.evidence)
+        groups.setdefault(key, []).append(finding)
+    return list(groups.values())
+
+
+def _findings_of(same: Sequence[Finding], messages: Messages, tz: tzinfo) -> Iterator[str]:
+    finding = same[0]
     mark, tag = severity_tag(finding.severity, messages)
     when = messages.moment(finding.occurred_at, tz)
-    title = f"{finding_title(finding, messages)} — {subject_id(finding.subject)}"
-    yield f"{mark} {tag} {messages.dots([title, when])}"
+    ids = [subject_id(one.subject) for one in same[:_IDS]]
+    if len(same) > _IDS:
+        ids.append(messages.n("and {count} more", "and {count} more", len(same) - _IDS))
+    title = f"{finding_title(finding, messages)} — {messages.series(ids)}"
+    told = messages.dots([title, when])
+    yield f"{mark}{tag}{told}" if messages.locale == "ja" else f"{mark} {tag} {told}"
     for item in finding.evidence[:12]:
         label = user_text(messages.pick(item.label_ja, item.label_en), 40)
         yield f"・{label}: {evidence_value(item, messages, tz)}"

@@ -10,7 +10,7 @@ from bot.cards.wording import (
     verb_name,
 )
 from bot.domain.cases import CaseView
-from bot.domain.plans import Plan, PlanStep, StepState
+from bot.domain.plans import Plan, PlanMessage, PlanStep, StepState
 from bot.domain.subjects import Subject
 from bot.domain.text import user_text
 from bot.domain.verbs import Verb
@@ -132,8 +132,9 @@ def undo_sentences(plans: Collection[Plan], messages: Messages) -> Iterator[str]
 
 
 def affected_lines(plans: Collection[Plan], messages: Messages) -> list[str]:
-    """Others whom it touches, such as open orders of honest buyers."""
-    seen = {(a.kind, a.id): a for plan in plans for a in plan.affects}
+    """Others whom it touches, such as open orders of honest buyers; not what it is done to anyway."""
+    own = {(plan.subject.kind.value, plan.subject.id) for plan in plans}
+    seen = {(a.kind, a.id): a for plan in plans for a in plan.affects if (a.kind, a.id) not in own}
     lines = [
         f"{user_text(a.id, 60)} — {user_text(a.summary, 150)}" if a.summary else user_text(a.id, 60)
         for a in seen.values()
@@ -158,17 +159,19 @@ def refused_lines(plans: Collection[Plan], messages: Messages) -> list[str]:
 
 
 def message_texts(plans: Sequence[Plan], messages: Messages) -> list[str]:
-    """What buyer and seller will be sent; the same words to many are shown once."""
-    sent: dict[tuple[str, str | None, str], int] = {}
+    """What buyer and seller will be sent; the same words to many are shown once, for the first of them."""
+    sent: dict[tuple[str, str, str], list[PlanMessage]] = {}
     for plan in plans:
         for message in plan.messages:
-            key = (message.to, message.subject, message.body)
-            sent[key] = sent.get(key, 0) + 1
+            said = (message.subject or "", message.body)
+            title, body = (words.replace(plan.subject.id, "\0") for words in said)
+            sent.setdefault((message.to, title, body), []).append(message)
     texts = []
-    for (to, subject, body), count in list(sent.items())[:_MESSAGES]:
+    for (to, _, _), same in list(sent.items())[:_MESSAGES]:
+        count, subject, body = len(same), same[0].subject, same[0].body
         head = messages.n(
             "Message to the {whom}:",
-            "Message to {count} {whom}:",
+            "{count} messages to {whom}:",
             count,
             whom=_whom(to, count, messages),
         )

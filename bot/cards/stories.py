@@ -107,7 +107,9 @@ def _joined(story: Story, messages: Messages, tz: tzinfo) -> str:
         if count
     ]
     if came:
-        told += " " + messages.t("Newly in this case: {what}.", what=escape(messages.all_of(came)))
+        told += ("" if messages.locale == "ja" else " ") + messages.t(
+            "Newly in this case: {what}.", what=escape(messages.all_of(came))
+        )
     evidence = escape(evidence_line(story.evidence, messages, tz), 900)
     return f"{told}\n{evidence}" if evidence else told
 

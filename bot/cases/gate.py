@@ -91,7 +91,7 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
             ):
                 refusal = None
             else:
-                refusal = rules.no_role(room.policy, "approve", rule.approve if rule else ())
+                refusal = rules.no_role(room.policy, "reject", rule.approve if rule else ())
         else:
             stopped = state_refusal(view, action) or await brake(conn, action)
             if stopped is not None:

@@ -108,6 +108,7 @@ async def _open_finding(
         await cases.add_members(conn, case_id, members, now)
         await cases.attach_finding(conn, finding_id, case_id)
         kind, tag, joined = StoryKind.OPENED, AuditTag.CASE_OPENED, members
+        worth_telling = True
     else:
         case_id, state = found
         added = await cases.add_members(conn, case_id, members, now)
@@ -119,19 +120,10 @@ async def _open_finding(
         )
         kind, tag = StoryKind.FINDING_JOINED, AuditTag.FINDING_JOINED
         joined = [member for member in members if member[0] in added]
-    await posts.queue_story(
-        conn,
-        case_id,
-        Story(
-            kind=kind,
-            title_ja=finding.title_ja,
-            title_en=finding.title_en,
-            evidence=finding.evidence,
-            orders=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ORDER),
-            accounts=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ACCOUNT),
-        ),
-        dedupe_key=f"finding:{finding_id}",
-    )
+        # A case that is told the same of the same orders again is not news; the log has it anyway.
+        worth_telling = bool(added) or not await cases.told_before(conn, case_id, finding_id)
+    if worth_telling:
+        await _tell(conn, case_id, finding, finding_id, kind, joined)
     await audit.append(
         conn,
         [
@@ -152,6 +144,30 @@ async def _open_finding(
     if found is None:
         return Opened(new=1, opened=1)
     return Opened(new=1, joined=1)
+
+
+async def _tell(
+    conn: AsyncConnection,
+    case_id: int,
+    finding: Finding,
+    finding_id: int,
+    kind: StoryKind,
+    joined: Sequence[tuple[Subject, bool, MemberFacts]],
+) -> None:
+    """Say in the thread what came."""
+    await posts.queue_story(
+        conn,
+        case_id,
+        Story(
+            kind=kind,
+            title_ja=finding.title_ja,
+            title_en=finding.title_en,
+            evidence=finding.evidence,
+            orders=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ORDER),
+            accounts=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ACCOUNT),
+        ),
+        dedupe_key=f"finding:{finding_id}",
+    )
 
 
 def _is_subject(finding: Finding, subject: Subject) -> bool:

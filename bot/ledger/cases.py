@@ -99,6 +99,22 @@ async def attach_finding(conn: AsyncConnection, finding_id: int, case_id: int) -
     )
 
 
+async def told_before(conn: AsyncConnection, case_id: int, finding_id: int) -> bool:
+    """Whether a case has another finding of the same detection."""
+    told: bool = (
+        await conn.execute(
+            text(
+                """SELECT EXISTS (
+                     SELECT FROM ledger.findings other JOIN ledger.findings mine USING (detection)
+                      WHERE mine.finding_id = :finding_id AND other.case_id = :case_id
+                        AND other.finding_id <> mine.finding_id)"""
+            ),
+            {"finding_id": finding_id, "case_id": case_id},
+        )
+    ).scalar_one()
+    return told
+
+
 async def suppress_finding(conn: AsyncConnection, finding_id: int, by: int) -> None:
     await conn.execute(
         text("UPDATE ledger.findings SET suppressed_by = :by WHERE finding_id = :finding_id"),
@@ -598,7 +614,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         precisions=await _read_precisions(
             conn, case_id, {f.detection for f in findings}, case["opened_at"]
         ),
-        names=await _read_names(conn, {person for person in people if person}),
+        names=await read_names(conn, {person for person in people if person}),
         offered=await read_offered(conn),
         channel=case["channel"],
         message_ts=case["message_ts"],
@@ -656,7 +672,8 @@ async def _read_precisions(
     )
 
 
-async def _read_names(conn: AsyncConnection, user_ids: Collection[str]) -> dict[str, str]:
+async def read_names(conn: AsyncConnection, user_ids: Collection[str]) -> dict[str, str]:
+    """Display names by user id."""
     rows = await conn.execute(
         text("SELECT user_id, display_name FROM ledger.people WHERE user_id = ANY(:ids)"),
         {"ids": list(user_ids)},

@@ -117,9 +117,14 @@ class Messages:
         """Things that belong together: A・B・C, or A, B, C."""
         return ("・" if self.locale == "ja" else ", ").join(words)
 
+    def series(self, items: Iterable[str]) -> str:
+        """Things one after the other that may have marks of their own: A、B、C, or A, B, C."""
+        return ("、" if self.locale == "ja" else ", ").join(items)
+
     def any_of(self, words: Iterable[str]) -> str:
         """Things of which one is enough."""
-        return self.t(" or ").join(words)
+        *first, last = words
+        return self.t(" or ").join([self.series(first), last]) if first else last
 
     def _fill(self, sentence: str, params: Mapping[str, object]) -> str:
         return sentence.format_map({**self.glossary, **params})

@@ -81,6 +81,20 @@ def test_a_second_finding_is_told_by_its_title() -> None:
     )
 
 
+def test_of_one_detection_the_worst_finding_speaks_for_all_on_the_card() -> None:
+    found = [a_finding(finding_id=n, subject=an_order(f"O-{n}")) for n in range(3)]
+    assert the_card(a_case(findings=found)).text.count("一致した項目") == 1
+
+
+def test_detections_without_a_verdict_say_so_once() -> None:
+    found = [
+        a_finding(),
+        a_finding(detection="burst", title_ja="注文の集中の疑い", severity=Severity.P2),
+    ]
+    text = the_card(a_case(findings=found, precisions=())).text
+    assert "検知: 自作自演による不正注文の疑い、注文の集中の疑い(過去30日の判定なし)" in text
+
+
 def test_the_clock_that_matters_is_told_as_time_left_and_as_a_time() -> None:
     assert "最短の発送期限まであと2時間14分(16:16) ・ 売上の振込まであと3日" in lines(a_case())
     late = the_card(a_case(), now=NOW + timedelta(hours=3)).text
@@ -313,6 +327,12 @@ def test_a_done_case_is_one_line_of_what_was_done_and_by_whom() -> None:
     )
     assert told in card.text.split("\n")
     assert not [block for block in card.blocks if block["type"] == "table"]
+
+
+def test_a_closed_case_still_names_its_orders() -> None:
+    assert "対象: O-81231、O-81232、O-81233、O-81234、O-81235、O-81236、ほか6件" in lines(
+        a_case(state=CaseState.DISMISSED)
+    )
 
 
 def test_a_suspension_can_be_undone_while_it_stands() -> None:

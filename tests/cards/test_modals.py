@@ -22,6 +22,7 @@ from tests.builders import (
     a_case,
     a_case_awaiting_approval,
     a_case_with,
+    a_finding,
     a_member,
     a_message,
     a_plan,
@@ -157,6 +158,31 @@ def test_whom_else_it_touches_is_listed_once() -> None:
     plans = plans_for(a_case(), affects=(an_affected("O-900"),))
     said = words(cancel_modal(a_case(), plans))
     assert said.count("O-900 — 発送待ちの注文 ¥3,200") == 1
+
+
+def test_what_it_is_done_to_anyway_is_not_told_as_touched() -> None:
+    plans = plans_for(a_case(), affects=(an_affected("O-81231"),))
+    assert "次の方にも影響します" not in words(cancel_modal(a_case(), plans))
+
+
+def test_messages_that_differ_in_the_order_alone_are_shown_for_the_first_one() -> None:
+    plans = [
+        a_plan(
+            Verb.CANCEL, an_order(id_), messages=(a_message(body=f"ご注文 {id_} は不成立です。"),)
+        )
+        for id_ in ("O-1", "O-2", "O-3")
+    ]
+    said = words(cancel_modal(a_case(), plans))
+    assert "購入者への通知(3件):\nご注文について\nご注文 O-1 は不成立です。" in said
+    assert "ご注文 O-2" not in said
+
+
+def test_findings_with_the_same_evidence_stand_together_in_the_details() -> None:
+    same = [a_finding(subject=an_order(id_), finding_id=n) for n, id_ in enumerate(("O-1", "O-2"))]
+    made = modals.details_modal(a_case(findings=same), now=NOW, messages=JA, tz=TOKYO)
+    said = words(made)
+    assert "自作自演による不正注文の疑い — O-1、O-2" in said
+    assert said.count("カード・端末") == 1
 
 
 def test_what_the_marketplace_refuses_is_named_and_cannot_be_ticked() -> None:

@@ -35,7 +35,7 @@ EVIDENCE = a_finding().evidence
         ),
         (
             Story(kind=K.FINDING_JOINED, title_ja="注文の集中", orders=3, accounts=1),
-            "新たな検知が加わりました: 注文の集中 このケースに追加: 注文3件・1アカウント",
+            "新たな検知が加わりました: 注文の集中。このケースに追加: 注文3件・1アカウント。",
         ),
         (
             Story(kind=K.MARKET_CHANGED, subject_ids=("O-1",), count=1, detail="shipped"),

@@ -85,6 +85,20 @@ async def test_a_finding_about_a_shared_account_joins_the_open_case(room: Room) 
     assert after.version > view.version
 
 
+async def test_the_thread_is_told_what_is_new_and_not_the_same_again(room: Room) -> None:
+    await an_open_case(room)
+    finding = a_finding("O-1", at=room.clock.now())
+    for again in (
+        replace(finding, window_key="later", amount=99999),
+        replace(finding, detection="many_cards_per_buyer"),
+        replace(finding, window_key="more", amount=9999999, order_ids=("O-2",)),
+    ):
+        assert (await open_(room, again)).joined == 1
+    async with room.engine.connect() as conn:
+        told = await conn.scalar(text("SELECT count(*) FROM ledger.posts"))
+    assert told == 3
+
+
 async def test_a_newcomer_does_not_change_what_waits_for_approval(room: Room) -> None:
     view = await an_open_case(room)
     await decide(room, press_of(view, "U0SATO"), cancel_choice("O-1"))

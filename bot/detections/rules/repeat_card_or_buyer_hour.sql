@@ -22,9 +22,9 @@ parameters:
     en: Orders of one buyer and card to different sellers within this time are one checkout
 actions: [hold, cancel]
 evidence:
-  earlier_orders: {ja: 直前1時間の注文, en: Orders within the hour before, type: count}
+  earlier_orders: {ja: この注文の前1時間の注文, en: Orders within the hour before, type: count}
   cards: {ja: 使われたカードの枚数, en: Cards used, type: count}
-  buyers: {ja: 同じカードなどを使った購入者の人数, en: Buyers involved, type: count}
+  buyers: {ja: 関係する購入者の人数, en: Buyers involved, type: count}
   previous_at: {ja: 直前の注文の日時, en: Order before this one, type: time}
 runbook:
   ja:

@@ -38,7 +38,7 @@ evidence:
       phone: {ja: 電話番号, en: phone number}
       address: {ja: 住所, en: address}
       ip: {ja: IPアドレス, en: IP address}
-      signup: {ja: 登録時の端末・IPアドレス, en: device or IP address at sign-up}
+      signup: {ja: 登録時の端末またはIPアドレス, en: device or IP address at sign-up}
       created: {ja: 登録時期(24時間以内), en: time of sign-up (within 24 hours)}
       mail: {ja: メールアドレスの形, en: form of the mail address}
   shared_ip: {ja: 一致したIPアドレス, en: Shared IP address, type: text, mask: ip}
