@@ -103,6 +103,7 @@ class Bot:
             errands=self._errands,
             tz=settings.zone,
             default_locale=settings.locale,
+            detections={detection.name: detection for detection in loaded.detections},
             resync=partial(sync_people, room, client),
         )
         self.bolt = make_app(

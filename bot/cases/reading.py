@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bot.cases.policy import judge_step
 from bot.cases.room import Room, deny, know
@@ -48,3 +48,9 @@ async def trail_of(room: Room, user_id: str, name: str) -> Sequence[WrittenEntry
             ):
                 found[entry.seq] = entry
         return sorted(found.values(), key=lambda entry: -entry.seq)[:TRAIL_LENGTH]
+
+
+async def names_of(room: Room, user_ids: Collection[str | None]) -> dict[str, str]:
+    """Display names by user id, for a list that names people."""
+    async with room.engine.connect() as conn:
+        return await cases.read_names(conn, {user_id for user_id in user_ids if user_id})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import aiohttp
 from slack_bolt.async_app import AsyncAck
@@ -18,10 +19,12 @@ from bot.cases.planning import prepare, read_case
 from bot.cases.recording import settle_stopped
 from bot.cases.room import Press
 from bot.cases.targets import targets_of
+from bot.detections.detection import Text
 from bot.domain.cases import CaseView
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk, slack_code
 from bot.handlers.payloads import Click
+from bot.locale import Messages
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +120,19 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
         case "dismiss":
             filled = modals.dismiss_modal(view, messages=messages)
         case "details":
-            filled = modals.details_modal(view, now=now, messages=messages, tz=desk.tz)
+            advising = [
+                desk.detections[name]
+                for name in dict.fromkeys(finding.detection for finding in view.findings)
+                if name in desk.detections
+            ]
+            filled = modals.details_modal(
+                view,
+                now=now,
+                messages=messages,
+                tz=desk.tz,
+                runbook=_picked(messages, [d.runbook for d in advising]),
+                false_positives=_picked(messages, [d.false_positives for d in advising]),
+            )
         case _:
             prepared = await prepare(desk.room, desk.api, press, name)
             if isinstance(prepared, Refusal):
@@ -135,3 +150,9 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
                     tz=desk.tz,
                 )
     await desk.update_view(view_id, filled)
+
+
+def _picked(messages: Messages, lists: Sequence[Sequence[Text]]) -> list[str]:
+    """What detections advise, in the reader's language, nothing twice."""
+    said = (messages.pick(text.ja, text.en) for texts in lists for text in texts)
+    return list(dict.fromkeys(said))

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.cards.refusals import refusal_sentence
 from bot.cases.room import Room, find_person, repaint
+from bot.detections.detection import Detection
 from bot.domain.clock import WallClock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.errands import Errands
@@ -36,6 +37,8 @@ class Desk:
     errands: Errands
     tz: tzinfo
     default_locale: str
+    detections: Mapping[str, Detection]
+    """By name, for what they advise."""
     resync: Callable[[], Awaitable[bool]]
     """Sync people and roles now, as after an event of a user group."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import aiohttp
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -59,11 +60,21 @@ class Stage:
             stop = asyncio.Event()
             task = asyncio.create_task(bot.run(stop))
             try:
+                await self.until_it_listens()
                 yield bot
             finally:
                 stop.set()
                 bot.room.bell.ring("operations", "cards", "posts")
                 await task
+
+    async def until_it_listens(self) -> None:
+        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(f"http://127.0.0.1:{self.settings.port}/healthz"):
+                        return
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.02)
 
     async def detect_now(self) -> None:
         """Make every detection due."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.cards import answers
 from bot.cards.answers import Answer
-from bot.cases.reading import trail_of
+from bot.cases.reading import names_of, trail_of
 from bot.domain.refusals import Refusal
 from bot.handlers.commands._kit import Command
 from bot.handlers.desk import Desk
@@ -21,6 +21,7 @@ async def run(desk: Desk, call: CommandCall, argument: str) -> Answer | Refusal:
         trail,
         messages=await desk.messages_of(call.user_id),
         tz=desk.tz,
+        names=await names_of(desk.room, [entry.actor for entry in trail]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.cards import answers
 from bot.cards.answers import Answer
-from bot.cases.reading import queue_for
+from bot.cases.reading import names_of, queue_for
 from bot.domain.refusals import Refusal
 from bot.handlers.commands._kit import Command
 from bot.handlers.desk import Desk
@@ -17,7 +17,10 @@ async def run(desk: Desk, call: CommandCall, argument: str) -> Answer | Refusal:
     if isinstance(entries, Refusal):
         return entries
     return answers.queue_answer(
-        entries, now=desk.room.clock.now(), messages=await desk.messages_of(call.user_id)
+        entries,
+        now=desk.room.clock.now(),
+        messages=await desk.messages_of(call.user_id),
+        names=await names_of(desk.room, [entry.assignee for entry in entries]),
     )
 
 
