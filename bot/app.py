@@ -47,7 +47,7 @@ from bot.ledger.bell import Bell
 from bot.ledger.engine import create_engine
 from bot.ledger.migrate import current_revision, head_revision
 from bot.market.api import MarketApi
-from bot.market.reader import MarketReader
+from bot.market.reader import MarketReader, MarketUnreachableError
 from bot.publisher import CHANNEL_LOCALE, Limits, Publisher
 from bot.settings import Settings, require
 
@@ -164,8 +164,15 @@ class Bot:
         """Learn what must be known before the first click: roles and what the marketplace offers.
 
         Neither need answer for us to start: until they do, no money moves.
+
+        Raises:
+            SayableError: the role of MARKET_DATABASE_URL could write.
         """
-        await self._reader.check()
+        try:
+            await self._reader.check()
+        except MarketUnreachableError as error:
+            # Whether its role can write is checked again before the first query.
+            logger.warning("%s", error)
         await asyncio.gather(
             sync_people(self.room, self._client), sync_capabilities(self.room, self._api)
         )

@@ -20,8 +20,8 @@ async def test_the_same_card_is_decided_over_socket_mode(quiet_stage: Stage) -> 
         assert (await stage.press(AGENT, card, "hold")).ok
         await stage.until(
             lambda: (
-                "act:dismiss" in (now := buttons_of(stage.cards()[0])) and "act:hold" not in now
+                ("act:dismiss" in (now := buttons_of(stage.cards()[0])) and "act:hold" not in now)
+                or None
             )
-            or None
         )
     assert [e["kind"] for e in await stage.market.effects("O-1")] == ["hold"]

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from bot.domain.cases import CaseState
+from bot.domain.errors import SayableError
 from bot.playground.market.faults import Fault
 from bot.playground.workspace.faults import FaultKind
 from bot.settings import Settings
@@ -189,3 +192,34 @@ async def test_a_limit_on_posts_keeps_the_publisher_within_slacks(stage: Stage) 
     for n in range(8):
         await stage.card_with(f"O-{n}", within_s=40)
     assert len(stage.cards()) == 8
+
+
+async def test_a_bot_starts_while_the_marketplace_is_away_and_finds_it_later(
+    quiet_stage: Stage,
+) -> None:
+    stage = quiet_stage
+    there = stage.settings
+    stage.settings = there.model_copy(
+        update={
+            "market_database_url": SecretStr("postgresql://u:p@127.0.0.1:9/d"),
+            "market_api_url": "http://127.0.0.1:9",
+        }
+    )
+    async with stage.bot_running():
+        await stage.detect_now()
+    stage.settings = there
+    async with stage.bot_running():
+        await stage.self_dealing("O-1")
+        await stage.detect_now()
+        await stage.card_with("O-1")
+
+
+async def test_a_reader_that_could_write_keeps_the_bot_from_starting(
+    quiet_stage: Stage, market_dsn: str
+) -> None:
+    quiet_stage.settings = quiet_stage.settings.model_copy(
+        update={"market_database_url": SecretStr(market_dsn)}
+    )
+    with pytest.raises(SayableError, match="MARKET_DATABASE_URL"):
+        async with quiet_stage.bot_running():
+            pass
