@@ -201,6 +201,8 @@ def _step_name(step: PlanStep, messages: Messages) -> str:
 
 
 def _whom(to: str, count: int, messages: Messages) -> str:
+    if to == "account":
+        return messages.n("account holder", "account holders", count)
     key = {"buyer": "buyer", "seller": "seller"}.get(to)
     if key is None:
         return user_text(to, 40)

@@ -160,6 +160,11 @@ def test_whom_else_it_touches_is_listed_once() -> None:
     assert said.count("O-900 — 発送待ちの注文 ¥3,200") == 1
 
 
+def test_who_gets_a_message_is_told_in_words() -> None:
+    plans = plans_for(a_case(), messages=(a_message(to="account"),))
+    assert "アカウントの利用者への通知(14件)" in words(cancel_modal(a_case(), plans))
+
+
 def test_what_it_is_done_to_anyway_is_not_told_as_touched() -> None:
     plans = plans_for(a_case(), affects=(an_affected("O-81231"),))
     assert "次の方にも影響します" not in words(cancel_modal(a_case(), plans))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from bot.playground.market.server import Marketplace
 
 STATIC = Path(__file__).parent / "static"
+SHOP_TIME = ZoneInfo("Asia/Tokyo")
+"""The shop's own wall clock: the one by which the bot's cards tell times in the demo."""
 PER_PAGE = 50
 
 _FILTERS = {
@@ -211,7 +215,7 @@ class Pages:
             f'<header><strong>{title}</strong><nav><a href="/?lang={locale}">{escape(messages.t(_ORDERS))}</a>'
             f'<a href="/accounts?lang={locale}">{escape(messages.t(_ACCOUNTS))}</a>'
             f'<a href="?{switch}" lang="{other}">{"English" if other == "en" else "日本語"}</a></nav>'
-            f"<time>{escape(messages.t(_MARKET_TIME))} {self._market.clock.now():%Y-%m-%d %H:%M} UTC</time></header>"
+            f"<time>{escape(messages.t(_MARKET_TIME))} {_local(self._market.clock.now()):%Y-%m-%d %H:%M}</time></header>"
             f"<main>{body}</main></body></html>"
         )
         return web.Response(
@@ -284,7 +288,7 @@ def _order_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
                 escape(messages.money(row["total_amount"], row["currency"])),
                 _link("accounts", row["buyer_id"], locale),
                 _link("accounts", row["seller_id"], locale),
-                f"{row['ordered_at']:%m-%d %H:%M}",
+                f"{_local(row['ordered_at']):%m-%d %H:%M}",
             ]
             for row in rows
         ),
@@ -301,7 +305,7 @@ def _account_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
                 _link("accounts", row["account_id"], locale),
                 _state(row["status"], messages),
                 escape(row["display_name"]),
-                f"{row['created_at']:%Y-%m-%d}" if row["created_at"] else "",
+                f"{_local(row['created_at']):%Y-%m-%d}" if row["created_at"] else "",
             ]
             for row in rows
         ),
@@ -321,7 +325,7 @@ def _operation_rows(rows: Sequence[Any], messages: Messages) -> str:
         )
         lines.append(
             [
-                f"{row['received_at']:%m-%d %H:%M:%S}",
+                f"{_local(row['received_at']):%m-%d %H:%M:%S}",
                 escape(row["kind"]),
                 escape(row["state"]),
                 escape(said),
@@ -339,4 +343,8 @@ def _link(collection: str, subject_id: str, locale: str) -> str:
 def _linked(name: str, value: Any, locale: str) -> str:
     if name in {"buyer_id", "seller_id", "account_id"}:
         return _link("accounts", str(value), locale)
-    return escape(str(value))
+    return escape(f"{_local(value):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.astimezone(SHOP_TIME)
