@@ -178,3 +178,18 @@ async def test_modals_speak_the_language_of_the_person_and_cards_that_of_the_cha
     await expect(card.get_by_role("heading", level=3)).to_contain_text("[Urgent]")
     await expect(card.get_by_role("button", name="Not fraud…")).to_be_visible()
     await expect(card).not_to_contain_text("疑い")
+
+
+async def test_what_a_colleague_does_by_hand_in_the_back_office_shows_on_the_card(
+    stage: Stage, open_page: OpenPage
+) -> None:
+    ts = await a_case(stage, "O-1")
+    back_office = await open_page(f"{stage.settings.market_api_url}/orders/O-1?lang=ja")
+    await back_office.get_by_role("button", name="キャンセル").click()
+    await expect(back_office.locator(".history")).to_contain_text("back office")
+    assert (await stage.order("O-1"))["status"] == "canceled"
+    await stage.detect_now()
+    page = await alerts(stage, open_page)
+    card = card_of(page, ts)
+    await expect(card.get_by_role("row").filter(has_text="O-1")).to_contain_text("キャンセル済み")
+    await expect(card.get_by_role("button", name="強制キャンセル")).to_have_count(0)

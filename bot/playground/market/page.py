@@ -225,7 +225,8 @@ class Pages:
             headers={
                 "Content-Security-Policy": CONTENT_SECURITY_POLICY,
                 "X-Content-Type-Options": "nosniff",
-                "Referrer-Policy": "no-referrer",
+                # With "no-referrer" a browser sends the Origin "null", and our own buttons are refused.
+                "Referrer-Policy": "same-origin",
                 "Cache-Control": "no-store",
             },
         )
