@@ -170,8 +170,8 @@ def _facts(drawing: Drawing) -> Iterator[str]:
 def _about(drawing: Drawing) -> str:
     """What a closed case was about, by id, now that the table is gone."""
     view, messages = drawing.view, drawing.messages
-    targets = view.decision.targets if view.decision else ()
-    subjects = list(dict.fromkeys(subject for _, subject in targets)) or [
+    done = progress.lasting(view.operations)
+    subjects = list(dict.fromkeys(operation.subject for operation in done)) or [
         member.subject for member in members_of(view, main_kind(view))
     ]
     ids = [subject_id(subject) for subject in subjects[:_IDS]]

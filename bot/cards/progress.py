@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 
 from bot.actions import registry
@@ -53,8 +53,15 @@ def state_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetim
         case CaseState.DONE:
             if decision is not None:
                 yield _done(view, decision, mine, messages)
+                yield from _earlier(view, decision, messages, tz, wall)
         case CaseState.DISMISSED:
             yield _dismissed(view, decision, messages, tz)
+
+
+def lasting(operations: Iterable[Operation]) -> list[Operation]:
+    """The operations that worked and are more than a hold for the time being."""
+    passing = {Verb.HOLD, Verb.RELEASE}
+    return [o for o in operations if o.state is OperationState.SUCCEEDED and o.verb not in passing]
 
 
 def operations_of(view: CaseView, decision: Decision | None) -> list[Operation]:
@@ -163,6 +170,21 @@ def _done(view: CaseView, decision: Decision, mine: Sequence[Operation], message
     line = messages.dots(parts)
     reason = reason_words(decision.reason, decision.note, messages)
     return f"{line}\n{messages.t('Reason: {reason}', reason=reason)}" if reason else line
+
+
+def _earlier(
+    view: CaseView, last: Decision, messages: Messages, tz: tzinfo, wall: datetime
+) -> Iterator[str]:
+    """What was done before the last decision, so that a retry does not hide what it completed."""
+    for decision in view.decisions:
+        done = lasting(operations_of(view, decision))
+        if decision.decision_id != last.decision_id and done:
+            yield messages.t(
+                "Before that: {what} ({when}, {name})",
+                what=_what_was_done(decision, done, messages),
+                when=messages.moment(decision.requested_at, tz, wall),
+                name=person_name(decision.requested_by, view.names, messages),
+            )
 
 
 def _people(view: CaseView, decision: Decision, messages: Messages) -> Iterator[str]:

@@ -329,6 +329,19 @@ def test_a_done_case_is_one_line_of_what_was_done_and_by_whom() -> None:
     assert not [block for block in card.blocks if block["type"] == "table"]
 
 
+def test_a_retry_does_not_hide_what_was_done_before_it() -> None:
+    first = an_operation(an_order("O-1"))
+    retried = an_operation(an_order("O-2"), decision_id="dec_2")
+    view = a_case(
+        state=CaseState.DONE,
+        decisions=(a_decision(), a_decision(decision_id="dec_2", requested_by="U0TANAKA")),
+        operations=(first, retried, an_operation(an_order("O-3"), Verb.HOLD)),
+    )
+    told = lines(view)
+    assert "それ以前の操作: 注文1件を強制キャンセル ・ ¥12,400 を取り消し(14:07、佐藤)" in told
+    assert "対象: O-1、O-2" in told
+
+
 def test_a_closed_case_still_names_its_orders() -> None:
     assert "対象: O-81231、O-81232、O-81233、O-81234、O-81235、O-81236、ほか6件" in lines(
         a_case(state=CaseState.DISMISSED)
