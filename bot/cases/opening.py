@@ -108,7 +108,7 @@ async def _open_finding(
         await cases.add_members(conn, case_id, members, now)
         await cases.attach_finding(conn, finding_id, case_id)
         kind, tag, joined = StoryKind.OPENED, AuditTag.CASE_OPENED, members
-        worth_telling = True
+        again = False
     else:
         case_id, state = found
         added = await cases.add_members(conn, case_id, members, now)
@@ -120,10 +120,10 @@ async def _open_finding(
         )
         kind, tag = StoryKind.FINDING_JOINED, AuditTag.FINDING_JOINED
         joined = [member for member in members if member[0] in added]
-        # A case that is told the same of the same orders again is not news; the log has it anyway.
-        worth_telling = bool(added) or not await cases.told_before(conn, case_id, finding_id)
-    if worth_telling:
-        await _tell(conn, case_id, finding, finding_id, kind, joined)
+        again = await cases.told_before(conn, case_id, finding_id)
+    # What a detection says of a case again is no news, but for what it adds; the log has all of it.
+    if joined or not again:
+        await _tell(conn, case_id, finding, finding_id, kind, joined, evidence=not again)
     await audit.append(
         conn,
         [
@@ -153,6 +153,8 @@ async def _tell(
     finding_id: int,
     kind: StoryKind,
     joined: Sequence[tuple[Subject, bool, MemberFacts]],
+    *,
+    evidence: bool,
 ) -> None:
     """Say in the thread what came."""
     await posts.queue_story(
@@ -162,7 +164,7 @@ async def _tell(
             kind=kind,
             title_ja=finding.title_ja,
             title_en=finding.title_en,
-            evidence=finding.evidence,
+            evidence=finding.evidence if evidence else (),
             orders=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ORDER),
             accounts=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ACCOUNT),
         ),
