@@ -655,10 +655,11 @@ async def _read_findings(conn: AsyncConnection, case_id: int) -> tuple[Finding, 
 async def _read_precisions(
     conn: AsyncConnection, case_id: int, detections: Collection[str], now: datetime
 ) -> tuple[Precision, ...]:
-    """How often the detections were right about other cases."""
+    """In how many other cases the detections were right; a case counts once, whatever was found in it."""
     rows = await conn.execute(
         text(
-            """SELECT detection, count(*) FILTER (WHERE verdict = 'fraud') AS confirmed, count(*) AS decided
+            """SELECT detection, count(DISTINCT case_id) FILTER (WHERE verdict = 'fraud') AS confirmed,
+                      count(DISTINCT case_id) AS decided
                  FROM ledger.findings
                 WHERE detection = ANY(:detections) AND verdict IS NOT NULL AND case_id <> :case_id
                   AND found_at > cast(:now AS timestamptz) - interval '30 days'
