@@ -1,0 +1,1 @@
+-- Digests: one row a digest day and channel, posted once however many processes run.
