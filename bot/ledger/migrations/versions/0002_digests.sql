@@ -1,1 +1,2 @@
 -- Digests: one row a digest day and channel, posted once however many processes run.
+SELECT 1;
