@@ -1,7 +1,7 @@
 """Claims: a worker takes due rows of a queue with a lease, a fence and a counted attempt.
 
-The ledger is the queue. Operations, stale cards, thread posts and ticks all carry the same lease
-columns, so this one module serves all four. Time is always the database's.
+The ledger is the queue. Operations, stale cards, thread posts, digests and ticks all carry the same lease
+columns, so this one module serves all five. Time is always the database's.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Queue:
 OPERATIONS = Queue(table="ledger.operations", key="operation_id", ready="ended_at IS NULL")
 CARDS = Queue(table="ledger.cards", key="case_id", ready="stale", order="priority DESC, due_at")
 POSTS = Queue(table="ledger.posts", key="post_id", ready="state = 'queued'", order="created_at")
+DIGESTS = Queue(table="ledger.digests", key="digest_id", ready="state = 'queued'", order="day")
 TICKS = Queue(table="ledger.ticks", key="name", ready="true")
 
 

@@ -31,8 +31,9 @@ _GRANTS = {
         "operation_attempts",
         "cards",
         "posts",
+        "digests",
     ),
-    "SELECT, INSERT": ("plan_sets", "approvals", "notes", "audit_entries"),
+    "SELECT, INSERT": ("plan_sets", "approvals", "notes", "audit_entries", "market_days"),
     "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities"),
     "SELECT": ("audit_head", "alembic_version"),
 }
