@@ -10,18 +10,18 @@ from typing import Protocol
 from bot.domain.clock import WallClock
 from bot.domain.errors import SayableError
 from bot.playground.market.clock import PlayClock, check_speed
+from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.load import Progress, connect
 from bot.playground.market.player import DirectorySource, Player, Source, open_play
 from bot.playground.market.player_feed import BEFORE_ALL
 from bot.playground.market.shoppers import ShoppersSource
-from bot.playground.market.shoppers_traffic import TOKYO
 
 SHOPPERS_SPEED = 60.0
 """A market hour a minute: every few seconds something happens, and cases can still be worked."""
 SHOPPERS_FASTEST = 36_000.0
 DIRECTORY_SPEED = 3600.0
 """A market hour a second: a month in twelve minutes."""
-OPENING = time(10, tzinfo=TOKYO)
+OPENING = time(10)
 
 
 class Runner(Protocol):
@@ -36,6 +36,7 @@ async def prepare_demo(
     market_dir: Path | None,
     speed: float | None,
     seed: int,
+    flavour: Flavour = DEFAULT,
     progress: Progress | None = None,
 ) -> tuple[PlayClock, Runner]:
     """Begin a play, or take up the one that was begun, and show what happened before it.
@@ -44,7 +45,7 @@ async def prepare_demo(
         SayableError: the directory is refused, the speed is none, or another play was begun here.
     """
     chosen_speed = _choose_speed(market_dir, speed)
-    source = _choose_source(market_dir, seed, progress)
+    source = _choose_source(market_dir, seed, flavour, progress)
     connection = await connect(dsn)
     try:
         position = await open_play(connection, source)
@@ -60,16 +61,18 @@ async def prepare_demo(
     return clock, player
 
 
-def _choose_source(market_dir: Path | None, seed: int, progress: Progress | None) -> Source:
+def _choose_source(
+    market_dir: Path | None, seed: int, flavour: Flavour, progress: Progress | None
+) -> Source:
     if market_dir is not None:
         return DirectorySource(market_dir, progress=progress)
-    return ShoppersSource(seed, _this_morning())
+    return ShoppersSource(seed, _this_morning(flavour), flavour)
 
 
-def _this_morning() -> datetime:
+def _this_morning(flavour: Flavour) -> datetime:
     """When a new demo begins: its first hours are a shop's busy ones, whatever the time is here."""
-    today = WallClock().now().astimezone(TOKYO).date()
-    return datetime.combine(today, OPENING)
+    today = WallClock().now().astimezone(flavour.zone).date()
+    return datetime.combine(today, OPENING, tzinfo=flavour.zone)
 
 
 def _choose_speed(market_dir: Path | None, speed: float | None) -> float:

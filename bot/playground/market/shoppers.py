@@ -1,4 +1,4 @@
-"""The demo's own source: ordinary shoppers of a Japanese handmade marketplace, and some fraud among them."""
+"""The demo's own source: ordinary shoppers of a handmade marketplace, and some fraud among them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Any
 
+from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.player_feed import add_play_columns
 from bot.playground.market.shoppers_fraud import LONGEST_BEFORE, Campaign, plan_campaigns
 from bot.playground.market.shoppers_people import Person, Population, make_person, make_population
@@ -34,15 +35,16 @@ _READ_SUPPLY = "SELECT started_at, supplied_until FROM playground.play"
 class Shoppers:
     """Everything that happens, hour by hour: the same for the same seed and start."""
 
-    def __init__(self, seed: int, start: datetime) -> None:
+    def __init__(self, seed: int, start: datetime, flavour: Flavour = DEFAULT) -> None:
         self._seed = seed
         self._start = start
+        self._flavour = flavour
         self._campaigns = lru_cache(maxsize=_KEPT_CAMPAIGNS)(self._make_campaigns)
         self._newcomers = lru_cache(maxsize=_KEPT_CAMPAIGNS)(self._make_newcomers)
 
     @cached_property
     def population(self) -> Population:
-        return make_population(self._seed, self._start - HISTORY)
+        return make_population(self._seed, self._flavour, self._start - HISTORY)
 
     @cached_property
     def listings(self) -> tuple[Listing, ...]:
@@ -52,7 +54,7 @@ class Shoppers:
         for maker in (*self.population.makers, self.population.office[0]):
             for _ in range(rng.randrange(3, 9)):
                 opened = maker.created_at + timedelta(days=rng.uniform(0.1, 9))
-                listings.append(make_listing(rng, maker, opened))
+                listings.append(make_listing(rng, self._flavour, maker, opened))
         return tuple(listings)
 
     def write_past(self) -> list[Fed]:
@@ -113,9 +115,11 @@ class Shoppers:
     def _make_newcomers(self, hour: int) -> tuple[Person, ...]:
         rng = self._dice(f"newcomers {hour}")
         begin = self._start + hour * HOUR
-        mean = NEWCOMERS_AN_HOUR * how_busy(begin)
+        mean = NEWCOMERS_AN_HOUR * how_busy(begin, self._flavour)
         count = int(mean) + (rng.random() < mean % 1)
-        return tuple(make_person(rng, begin + rng.random() * HOUR) for _ in range(count))
+        return tuple(
+            make_person(rng, self._flavour, begin + rng.random() * HOUR) for _ in range(count)
+        )
 
     def _dice(self, what: str) -> random.Random:
         return random.Random(f"{self._seed} {what}")  # noqa: S311 (a repeatable story, no secret)
@@ -124,29 +128,30 @@ class Shoppers:
 class ShoppersSource:
     """Feeds the shoppers to a player, an hour ahead of its clock."""
 
-    def __init__(self, seed: int, start: datetime) -> None:
+    def __init__(self, seed: int, start: datetime, flavour: Flavour = DEFAULT) -> None:
         self._seed = seed
         self._start = start
+        self._flavour = flavour
         self._shoppers: Shoppers | None = None
 
     @property
     def key(self) -> str:
-        return f"shoppers {self._seed}"
+        return f"shoppers {self._flavour.name} {self._seed}"
 
     @property
     def title(self) -> str:
-        return f"the built-in shoppers of seed {self._seed}"
+        return f"the built-in shoppers of {self._flavour.name}, seed {self._seed}"
 
     async def begin(self, connection: Any) -> datetime:
         await add_play_columns(connection)
-        await insert_rows(connection, Shoppers(self._seed, self._start).write_past())
+        await insert_rows(connection, Shoppers(self._seed, self._start, self._flavour).write_past())
         return self._start
 
     async def supply(self, connection: Any, until: datetime) -> None:
         """Write the hours up to one after `until`: a row may lie a little before its own hour."""
         started_at, supplied_until = await connection.fetchrow(_READ_SUPPLY)
         if self._shoppers is None:
-            self._shoppers = Shoppers(self._seed, started_at)
+            self._shoppers = Shoppers(self._seed, started_at, self._flavour)
         hour = (
             self._shoppers.first_hour
             if supplied_until is None

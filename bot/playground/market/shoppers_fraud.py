@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.playground.market.shoppers_people import (
-    HOSTILE_NAMES,
     Card,
     Person,
     Population,
@@ -17,7 +16,6 @@ from bot.playground.market.shoppers_people import (
     make_person,
 )
 from bot.playground.market.shoppers_rows import (
-    HOSTILE_TITLES,
     Course,
     Fed,
     Listing,
@@ -36,7 +34,6 @@ from bot.playground.market.shoppers_rows import (
 LONGEST_BEFORE = timedelta(hours=70)
 """A campaign's accounts are made at most this long before its first order."""
 DECLINES = ("do_not_honor", "stolen_card", "incorrect_cvc", "insufficient_funds")
-LURE = "https://minato-present.example/{code}"
 
 
 class Campaign:
@@ -55,6 +52,7 @@ class Campaign:
         self.start = start
         self.no = make_id(rng, "c")
         self._population = population
+        self._flavour = population.flavour
         self._listings = listings
         self.rows: list[Fed] = []
         self._seller = self._make_account(timedelta(hours=rng.uniform(2, 30)), is_seller=True)
@@ -113,8 +111,7 @@ class Campaign:
         """Follows a crowd and lets go of most of them at once, for the link in the profile."""
         rng = self._rng
         spammer = self._make_account(timedelta(hours=rng.uniform(1, 60)), is_seller=False)
-        url = LURE.format(code=f"{rng.getrandbits(24):06x}")
-        lure = f"フォロワー様限定🎁 プレゼントはこちら {url}"
+        lure, url = self._flavour.make_lure(rng)
         before = self.start - timedelta(minutes=5)
         self._add(post_row(rng, spammer, "profile", lure, before, urls=(url,)))
         crowd = rng.sample(self._population.everybody, rng.randrange(125, 165))
@@ -132,7 +129,7 @@ class Campaign:
 
     def _make_account(self, before: timedelta, *, is_seller: bool) -> Person:
         """An account of the fraudster; a churner has no shop, so its first account is not written."""
-        person = make_person(self._rng, self.start - before, is_seller=is_seller)
+        person = make_person(self._rng, self._flavour, self.start - before, is_seller=is_seller)
         if is_seller and self.story == "follow_churn":
             return person
         self._open_account(person)
@@ -152,9 +149,9 @@ class Campaign:
         same_phone: bool = False,
     ) -> Person:
         rng, seller = self._rng, self._seller
-        person = make_person(rng, self.start - timedelta(minutes=rng.uniform(4, 90)))
+        person = make_person(rng, self._flavour, self.start - timedelta(minutes=rng.uniform(4, 90)))
         if rng.random() < 0.15:
-            person = replace(person, display_name=rng.choice(HOSTILE_NAMES))
+            person = replace(person, display_name=rng.choice(self._flavour.hostile_names))
         if same_device:
             person = replace(person, device_id=seller.device_id)
         if same_network:
@@ -173,9 +170,11 @@ class Campaign:
         self._shop = []
         for original in rng.sample(list(self._listings), rng.choice((3, 4, 5))):
             copy = replace(
-                make_listing(rng, seller, opened),
-                title=rng.choice(HOSTILE_TITLES) if rng.random() < 0.08 else original.title,
-                price=max(original.price, rng.randrange(6000, 32000, 100)),
+                make_listing(rng, self._flavour, seller, opened),
+                title=rng.choice(self._flavour.hostile_titles)
+                if rng.random() < 0.08
+                else original.title,
+                price=max(original.price, self._flavour.price(rng.randrange(6000, 32000, 100))),
                 image_hash=original.image_hash ^ (1 << rng.randrange(62)),
             )
             self._shop.append(copy)
@@ -238,7 +237,7 @@ class Campaign:
             "chargeback_id": make_id(self._rng, "b"),
             "order_id": purchase.order_id,
             "amount": purchase.paid_in_money,
-            "currency": "JPY",
+            "currency": purchase.currency,
             "reason": "fraud",
             "received_at": at,
         }

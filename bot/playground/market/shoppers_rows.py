@@ -7,29 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.playground.market.flavours import Flavour
 from bot.playground.market.shoppers_people import BACK_OFFICE, Card, Person, make_id, payout_hash
-
-JPY = "JPY"
-GOODS = (
-    ("ピアス", 1200, 4800), ("ネックレス", 1800, 9800), ("革の財布", 6800, 19800), ("がま口", 1500, 4200),
-    ("マグカップ", 1800, 5200), ("飯碗", 1600, 4800), ("木のスプーン", 900, 2400), ("刺繍ブローチ", 1400, 3900),
-    ("手編みマフラー", 3800, 9800), ("草木染めストール", 4800, 15800), ("ポーチ", 1200, 3600), ("名刺入れ", 3800, 8800),
-    ("帆布トート", 3200, 8900), ("羊毛フェルトの猫", 2200, 7800), ("ドライフラワー", 1800, 6400), ("蜜蝋キャンドル", 1100, 3300),
-    ("ガラスの箸置き", 800, 2600), ("水引の髪飾り", 1300, 4400), ("消しゴムはんこ", 600, 1900), ("指輪", 2800, 24800),
-)  # fmt: skip
-GOODS_WORDS = (
-    "春色の",
-    "小さな",
-    "北欧風",
-    "一点もの",
-    "秋の",
-    "名入れできる",
-    "レトロな",
-    "透ける",
-    "ふわふわの",
-    "藍の",
-)
-HOSTILE_TITLES = ("<@U0SATO> *無料* プレゼント", "ピアス\u202e100円\u202c & <!here>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +25,9 @@ class Listing:
     listing_id: str
     seller: Person
     title: str
+    description: str
     price: int
+    currency: str
     image_hash: int
     created_at: datetime
 
@@ -68,13 +49,18 @@ class Course:
         return "completed" if self.payout_at is not None else "pending"
 
 
-def make_listing(rng: random.Random, seller: Person, created_at: datetime) -> Listing:
-    what, cheapest, dearest = rng.choice(GOODS)
+def make_listing(
+    rng: random.Random, flavour: Flavour, seller: Person, created_at: datetime
+) -> Listing:
+    goods = rng.choice(flavour.goods)
+    title = f"{rng.choice(flavour.goods_words)}{goods.title}"
     return Listing(
         listing_id=make_id(rng, "l"),
         seller=seller,
-        title=f"{rng.choice(GOODS_WORDS)}{what}",
-        price=rng.randrange(cheapest, dearest, 100),
+        title=title,
+        description=flavour.description.format(title=title),
+        price=flavour.price(rng.randrange(goods.cheapest, goods.dearest, 100)),
+        currency=flavour.currency,
         image_hash=rng.getrandbits(63),
         created_at=created_at,
     )
@@ -100,7 +86,7 @@ def account_row(person: Person) -> Fed:
             "payout_account_hash": (
                 payout_hash(person.payout_account) if person.payout_account else None
             ),
-            "payout_name_kana": person.kana if person.payout_account else None,
+            "payout_name_kana": person.payee if person.payout_account else None,
             "admin_url": f"{BACK_OFFICE}/accounts/{person.account_id}",
             "created_at": person.created_at,
             "updated_at": person.created_at,
@@ -117,9 +103,9 @@ def listing_row(listing: Listing) -> Fed:
             "listing_id": listing.listing_id,
             "seller_id": listing.seller.account_id,
             "title": listing.title,
-            "description": f"{listing.title}です。ひとつずつ手作りしています。",
+            "description": listing.description,
             "price": listing.price,
-            "currency": JPY,
+            "currency": listing.currency,
             "image_hashes": [listing.image_hash],
             "admin_url": f"{BACK_OFFICE}/accounts/{listing.seller.account_id}",
             "status": "active",
@@ -151,6 +137,10 @@ class Purchase:
     @property
     def total(self) -> int:
         return sum(listing.price for listing in self.listings)
+
+    @property
+    def currency(self) -> str:
+        return self.listings[0].currency
 
     @property
     def paid_in_money(self) -> int:
@@ -194,7 +184,7 @@ def _order_row(rng: random.Random, purchase: Purchase) -> Fed:
             "seller_id": purchase.listings[0].seller.account_id,
             "status": course.end_status,
             "total_amount": purchase.total,
-            "currency": JPY,
+            "currency": purchase.currency,
             "discount_amount": purchase.discount,
             "points_amount": purchase.points,
             "payment_method": purchase.method,
@@ -235,7 +225,7 @@ def attempt_row(
             "card_fingerprint": card.fingerprint,
             "card_bin": card.bin,
             "amount": purchase.paid_in_money,
-            "currency": JPY,
+            "currency": purchase.currency,
             "result": "approved" if declined is None else "declined",
             "decline_code": declined,
             "ip": purchase.ip or purchase.buyer.ip,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from bot.playground.market.flavours import Flavour
 from bot.playground.market.shoppers_people import Person, Population, make_card, make_id
 from bot.playground.market.shoppers_rows import (
     Course,
@@ -20,7 +20,6 @@ from bot.playground.market.shoppers_rows import (
     truth_row,
 )
 
-TOKYO = ZoneInfo("Asia/Tokyo")
 ORDERS_AN_HOUR = 9.0
 BY_HOUR = (
     0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0,
@@ -32,20 +31,6 @@ TURNS = 3
 """Everybody shops in every third hour only."""
 COMES_BACK = 0.035
 """How many who paid by card order again from the same maker within the hour."""
-METHODS = {"card": 58, "konbini": 16, "wallet": 12, "carrier": 8, "bank_transfer": 4, "points": 2}
-REVIEWS = (
-    "とても素敵でした。ありがとうございました！",
-    "丁寧な梱包でした",
-    "写真どおりの色で嬉しいです",
-    "また買います♪",
-)
-COMMENTS = (
-    "再販の予定はありますか？",
-    "サイズを教えてください",
-    "かわいい…！",
-    "ラッピングできますか",
-)
-QUESTIONS = ("まだ届きません", "住所を間違えました", "領収書をください", "色違いで作れますか")
 
 
 class Hour:
@@ -64,6 +49,7 @@ class Hour:
         self._number = number
         self._start = start
         self._population = population
+        self._flavour = population.flavour
         self._listings = listings
         self._buyers = population.buyers
         self._newcomers = newcomers
@@ -72,7 +58,7 @@ class Hour:
 
     def write(self) -> list[Fed]:
         rng = self._rng
-        for _ in range(self._how_many(ORDERS_AN_HOUR * how_busy(self._start))):
+        for _ in range(self._how_many(ORDERS_AN_HOUR * how_busy(self._start, self._flavour))):
             self._shop(self._shopper(), self._moment())
         for _ in range(self._how_many(6)):
             self._follow(self._somebody(), self._moment())
@@ -124,7 +110,7 @@ class Hour:
         first = rng.choice(self._listings)
         same_shop = [x for x in self._listings if x.seller is first.seller and x is not first]
         more = tuple(rng.sample(same_shop, min(len(same_shop), rng.choice((0, 0, 0, 0, 1, 2)))))
-        method = rng.choices(list(METHODS), list(METHODS.values()))[0]
+        method = rng.choices(list(self._flavour.methods), list(self._flavour.methods.values()))[0]
         by_card = method == "card"
         purchase = Purchase(
             order_id=make_id(rng, "o"),
@@ -134,8 +120,10 @@ class Hour:
             method=method,
             course=make_course(rng, method, at),
             card=buyer.cards[0] if by_card else None,
-            discount=rng.choice((0, 0, 0, 0, 300, 500)) if first.price > 1500 else 0,
-            points=first.price if method == "points" else rng.choice((0, 0, 0, 0, 0, 100)),
+            discount=rng.choice((0, 0, 0, 0, first.price // 5, first.price // 10)),
+            points=first.price
+            if method == "points"
+            else rng.choice((0, 0, 0, 0, 0, self._flavour.price_step)),
             three_ds=rng.choice(("authenticated", "authenticated", "none")) if by_card else None,
         )
         if by_card and rng.random() < 0.06:
@@ -224,7 +212,7 @@ class Hour:
         author, at = self._somebody(), self._moment()
         kind = rng.choice(("review", "comment", "inquiry"))
         if kind == "inquiry":
-            question = rng.choice(QUESTIONS)
+            question = rng.choice(self._flavour.questions)
             self.rows.append(
                 Fed(
                     at=at,
@@ -234,13 +222,13 @@ class Hour:
                         "account_id": author.account_id,
                         "category": "order",
                         "subject": question,
-                        "body": f"{question}。よろしくお願いします。",
+                        "body": self._flavour.question_body.format(question=question),
                         "created_at": at,
                     },
                 )
             )
             return
-        words = rng.choice(REVIEWS if kind == "review" else COMMENTS)
+        words = rng.choice(self._flavour.reviews if kind == "review" else self._flavour.comments)
         self.rows.append(post_row(rng, author, kind, words, at))
 
 
@@ -248,13 +236,13 @@ def _turn(person: Person) -> int:
     return int(person.account_id.removeprefix("a-"), 16) % TURNS
 
 
-def how_busy(at: datetime) -> float:
-    """People's day in Japan: quiet nights, a busy evening, weekends, a sale on days with a five."""
-    local = at.astimezone(TOKYO)
+def how_busy(at: datetime, flavour: Flavour) -> float:
+    """People's day where the shop is: quiet nights, a busy evening, weekends, a sale on some evenings."""
+    local = at.astimezone(flavour.zone)
     busy = BY_HOUR[local.hour]
     if local.weekday() >= 5:
         busy *= WEEKEND
-    if local.day % 10 == 5 and local.hour in {20, 21, 22}:
+    if local.day in flavour.sale_days and local.hour in {20, 21, 22}:
         busy *= SALE_EVENING
     return busy
 

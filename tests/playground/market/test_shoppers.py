@@ -20,9 +20,9 @@ from bot.market.reader import MarketReader
 from bot.playground.market.clock import PlayClock
 from bot.playground.market.demo import prepare_demo
 from bot.playground.market.directory import RELATIONS
+from bot.playground.market.flavours import MINATO
 from bot.playground.market.player import Player, open_play
 from bot.playground.market.shoppers import HISTORY, HOUR, Shoppers, ShoppersSource
-from bot.playground.market.shoppers_people import HOSTILE_NAMES
 from bot.playground.market.shoppers_rows import Fed
 
 START = datetime(2024, 4, 1, 1, tzinfo=UTC)
@@ -245,7 +245,7 @@ def test_honest_people_order_day_and_night_in_every_way_to_pay(seed: int) -> Non
 def test_hostile_names_are_among_the_people() -> None:
     names = {row["display_name"] for row in of(whole(1), "accounts")}
 
-    assert set(HOSTILE_NAMES) <= names
+    assert set(MINATO.hostile_names) <= names
 
 
 def test_no_ip_address_or_mail_host_belongs_to_anybody() -> None:
@@ -331,15 +331,15 @@ async def test_a_row_that_lies_before_its_hour_is_played_in_time(
     market_dsn: str, market: Any
 ) -> None:
     """A declined card of an order in the first minute of an hour."""
-    shoppers = Shoppers(3, START)
-    hour, early = next(
-        (hour, row)
-        for hour in range(-71, 0)
-        for row in shoppers.write_hour(hour)
+    seed, hour, early = next(
+        (seed, hour, row)
+        for seed in range(1, 99)
+        for hour in range(-71, -48)
+        for row in Shoppers(seed, START).write_hour(hour)
         if row.at < START + hour * HOUR
     )
 
-    await _play(market_dsn, market, [hour - 0.001, hour], seed=3)
+    await _play(market_dsn, market, [hour - 0.001, hour], seed=seed)
 
     assert await market.fetchval(
         "SELECT count(*) FROM market.payment_attempts WHERE attempt_id = $1",

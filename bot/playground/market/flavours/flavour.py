@@ -23,7 +23,10 @@ class Resident:
     nicks: tuple[str, ...]
     """What they may call themselves in the shop."""
     postal_code: str
+    street: str
+    """Town, street and number."""
     address: str
+    """The street, and the flat there."""
     phone: str
 
 

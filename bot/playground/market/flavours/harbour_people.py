@@ -82,6 +82,7 @@ def make_resident(rng: random.Random) -> Resident:
     number = str(own.randrange(1, 140))
     if own.random() < 0.4:
         number += own.choice("abc")
+    street = country.address.format(street=own.choice(country.streets), number=number, town=town)
     return Resident(
         surname=surname,
         given_name=given,
@@ -97,9 +98,8 @@ def make_resident(rng: random.Random) -> Resident:
             f"{given} & co",
         ),
         postal_code=code,
-        address=country.address.format(
-            street=own.choice(country.streets), number=number, town=town
-        ),
+        street=street,
+        address=street,
         # The prefix of Europe's own numbering space, given back in 2010: nobody's.
         phone=f"+388 3{own.randrange(1000):03d} {own.randrange(100000):05d}",
     )

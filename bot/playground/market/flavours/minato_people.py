@@ -53,7 +53,7 @@ def make_resident(rng: random.Random) -> Resident:
     read, latin, written = own.choice(names.women if own.random() < WOMEN else names.men)
     given = own.choice(written)
     surname_kana, given_kana = _katakana(surname_read), _katakana(read)
-    postal_code, address = _make_address(own)
+    postal_code, street = _make_street(own)
     return Resident(
         surname=surname,
         given_name=given,
@@ -63,7 +63,8 @@ def make_resident(rng: random.Random) -> Resident:
         latin=latin,
         nicks=(given, f"{latin}{own.randrange(100)}", f"{given_kana}☆", f"{surname}{given}", read),
         postal_code=postal_code,
-        address=address,
+        street=street,
+        address=f"{street}{_make_flat(own)}",
         # No mobile number has a zero there.
         phone=f"090-0{own.randrange(1000):03d}-{own.randrange(10000):04d}",
     )
@@ -102,8 +103,8 @@ def _plainest(names: Any) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     )
 
 
-def _make_address(rng: random.Random) -> tuple[str, str]:
-    """A postcode and an address in its town."""
+def _make_street(rng: random.Random) -> tuple[str, str]:
+    """A postcode, and a street number in its town."""
     place = _find_place(rng)
     code = place["postal_code"]
     town = f"{place['prefecture']}{place['city']}{place['neighborhood']}"
@@ -111,11 +112,14 @@ def _make_address(rng: random.Random) -> tuple[str, str]:
         number = f"{rng.randrange(1, 6)}-{rng.randrange(1, 30)}-{rng.randrange(1, 20)}"
     else:
         number = f"{rng.randrange(1, 1500)}-{rng.randrange(1, 20)}"
-    house = ""
+    return f"{code[:3]}-{code[3:]}", f"{town}{number}"
+
+
+def _make_flat(rng: random.Random) -> str:
     if rng.random() < 0.5:
-        room = f"{rng.randrange(1, 10)}0{rng.randrange(1, 9)}"
-        house = f" {rng.choice(_HOUSES)}{rng.choice(_HOUSE_NAMES)}{room}"
-    return f"{code[:3]}-{code[3:]}", f"{town}{number}{house}"
+        return ""
+    room = f"{rng.randrange(1, 10)}0{rng.randrange(1, 9)}"
+    return f" {rng.choice(_HOUSES)}{rng.choice(_HOUSE_NAMES)}{room}"
 
 
 def _find_place(rng: random.Random) -> dict[str, Any]:
