@@ -17,7 +17,7 @@ from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.ledger import cases, posts
 from bot.ledger.engine import snapshot
-from bot.market.api import MarketApi, MarketUnreachable, SubjectNotFound
+from bot.market.marketplace import Marketplace, MarketUnreachable, SubjectNotFound
 
 PARALLEL = 8
 PLAN_TIMEOUT_S = 8.0
@@ -35,7 +35,7 @@ class Prepared:
 
 
 async def fetch_plans(
-    api: MarketApi, action: Action, targets: Sequence[Target], *, timeout_s: float
+    api: Marketplace, action: Action, targets: Sequence[Target], *, timeout_s: float
 ) -> tuple[Plan, ...] | Refusal:
     """The marketplace's plans for these targets; a subject that it does not know has none."""
     gate = asyncio.Semaphore(PARALLEL)
@@ -56,7 +56,7 @@ async def fetch_plans(
     return tuple(plan for plan in plans if plan is not None)
 
 
-async def prepare(room: Room, api: MarketApi, press: Press, action_name: str) -> Prepared | Refusal:
+async def prepare(room: Room, api: Marketplace, press: Press, action_name: str) -> Prepared | Refusal:
     """Fetch and keep the plans of an action for a case, for a modal to show to this person."""
     view = await may_open_modal(room, press, action_name)
     if isinstance(view, Refusal):
@@ -101,7 +101,7 @@ async def shown_plans(room: Room, press: Press, plan_set_id: str) -> tuple[Plan,
     return plans
 
 
-async def still_as_shown(api: MarketApi, choice: Choice) -> bool:
+async def still_as_shown(api: Marketplace, choice: Choice) -> bool:
     """Whether the plans still stand, asked once more at the submission.
 
     A marketplace that does not answer in time is no reason to refuse: the plan token goes with every

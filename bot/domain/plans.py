@@ -43,14 +43,26 @@ class Affected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What an adopter wrote down about a verb whose endpoint shows no plan; each may be missing."""
+
+    ja: str | None = None
+    en: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One verb on one subject; money in the currency's smallest unit; source: GET …/plan of the contract."""
+    """One verb on one subject; money in the currency's smallest unit; source: GET …/plan of the contract.
+
+    Where a marketplace shows no plan, `foretold` is its adopter's own words and nothing was asked.
+    """
 
     verb: Verb
     subject: Subject
     allowed: bool
     reversible: bool
-    token: str
+    token: str | None
+    """None: the marketplace gives none, so it cannot notice that what was shown has changed."""
     refusal_code: str | None = None
     refusal_message: str | None = None
     currency: str | None = None
@@ -60,3 +72,5 @@ class Plan:
     steps: tuple[PlanStep, ...] = ()
     affects: tuple[Affected, ...] = ()
     messages: tuple[PlanMessage, ...] = ()
+    foretold: Foretold | None = None
+    """None: the marketplace itself said what would happen."""

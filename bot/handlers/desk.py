@@ -19,7 +19,7 @@ from bot.domain.clock import WallClock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.errands import Errands
 from bot.locale import Messages, messages_for
-from bot.market.api import MarketApi
+from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Desk:
     """Everything a handler may touch; it opens no transaction of its own."""
 
     room: Room
-    api: MarketApi
+    api: Marketplace
     reader: MarketReader
     client: AsyncWebClient
     session: aiohttp.ClientSession

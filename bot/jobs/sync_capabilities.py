@@ -6,12 +6,12 @@ import logging
 
 from bot.cases.room import CARDS, Room
 from bot.ledger import cases, people
-from bot.market.api import MarketApi, MarketUnreachable
+from bot.market.marketplace import Marketplace, MarketUnreachable
 
 logger = logging.getLogger(__name__)
 
 
-async def sync_capabilities(room: Room, api: MarketApi) -> bool:
+async def sync_capabilities(room: Room, api: Marketplace) -> bool:
     """Store what the marketplace declares; a changed set of verbs redraws the cards' buttons."""
     try:
         capabilities = await api.capabilities()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -17,9 +14,17 @@ from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.plans import Affected, Plan, PlanMessage, PlanStep, StepState
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Capability, OperationClass, Verb
+from bot.market.answers import Answer, kind_of_loss, read_answer
+from bot.market.marketplace import NO_PARAMS, MarketUnreachable, SubjectNotFound
 
-MAX_ANSWER = 1024 * 1024
-MAX_RETRY_AFTER_S = 3600.0
+__all__ = [
+    "MarketApi",
+    "MarketUnreachable",
+    "OperationsPage",
+    "ReceivedOperation",
+    "SubjectNotFound",
+]
+
 _PATHS = {
     SubjectKind.ORDER: "orders",
     SubjectKind.ACCOUNT: "accounts",
@@ -32,15 +37,6 @@ _STATES = {
     "pending": OutcomeKind.PENDING,
     "failed": OutcomeKind.REFUSED,
 }
-_NO_PARAMS: Mapping[str, str | int] = MappingProxyType({})
-
-
-class MarketUnreachable(Exception):
-    """The marketplace did not answer a question, or not as the contract says; ask again later."""
-
-
-class SubjectNotFound(Exception):
-    """The marketplace does not know this subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +58,8 @@ class OperationsPage:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: Any
-    """Parsed JSON; None where it could not be read."""
-    retry_after_s: float | None
-
-
 class MarketApi:
-    """Asks and tells the marketplace. Every text that comes back is data, never trusted."""
+    """The whole contract (step 3). Every text that comes back is data, never trusted."""
 
     def __init__(
         self,
@@ -109,7 +97,7 @@ class MarketApi:
             raise MarketUnreachable("capabilities are not as the contract says") from error
 
     async def plan(
-        self, verb: Verb, subject: Subject, params: Mapping[str, str | int] = _NO_PARAMS
+        self, verb: Verb, subject: Subject, params: Mapping[str, str | int] = NO_PARAMS
     ) -> Plan:
         """What the verb would do now, and nothing done.
 
@@ -149,11 +137,16 @@ class MarketApi:
             # No connection, so nothing was sent.
             return Outcome(kind=OutcomeKind.NOT_DONE, code="unreachable")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=_lost(error))
+            return Outcome(kind=OutcomeKind.UNKNOWN, code=kind_of_loss(error))
         return _outcome(answer, key=key, verb=verb, subject=subject)
 
-    async def lookup(self, key: str) -> Outcome | None:
+    async def lookup(
+        self, key: str, *, verb: Verb | None = None, subject: Subject | None = None
+    ) -> Outcome | None:
         """The stored outcome of a key; None if the marketplace has not received it so far.
+
+        Args:
+            verb, subject: what was sent under the key; the outcome of anything else is not believed.
 
         Raises:
             MarketUnreachable: it could not be asked.
@@ -161,17 +154,17 @@ class MarketApi:
         try:
             answer = await self._get(f"/v1/operations/{quote(key, safe='')}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise MarketUnreachable(_lost(error)) from error
+            raise MarketUnreachable(kind_of_loss(error)) from error
         if answer.status == 404:
             return None
         if answer.status != 200:
             raise MarketUnreachable(f"http_{answer.status}")
-        outcome = _stored(answer.body, key=key)
+        outcome = _stored(answer.body, key=key, verb=verb, subject=subject)
         if outcome is None:
             raise MarketUnreachable("an operation is not as the contract says")
         return outcome
 
-    async def retry_steps(self, key: str) -> Outcome:
+    async def retry_steps(self, key: str, *, verb: Verb | None = None) -> Outcome:
         """Run the failed steps of a partly succeeded operation again."""
         try:
             answer = await self._post(
@@ -180,8 +173,8 @@ class MarketApi:
         except aiohttp.ClientConnectorError:
             return Outcome(kind=OutcomeKind.NOT_DONE, code="unreachable")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=_lost(error))
-        return _outcome(answer, key=key)
+            return Outcome(kind=OutcomeKind.UNKNOWN, code=kind_of_loss(error))
+        return _outcome(answer, key=key, verb=verb)
 
     async def operations(
         self, since: datetime | None = None, cursor: str | None = None
@@ -214,18 +207,18 @@ class MarketApi:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MarketUnreachable("operations are not as the contract says") from error
 
-    async def _ask(self, path: str, params: Mapping[str, str | int] = _NO_PARAMS) -> Any:
+    async def _ask(self, path: str, params: Mapping[str, str | int] = NO_PARAMS) -> Any:
         try:
             answer = await self._get(path, params)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise MarketUnreachable(_lost(error)) from error
+            raise MarketUnreachable(kind_of_loss(error)) from error
         if answer.status == 404:
             raise SubjectNotFound(path)
         if answer.status != 200 or answer.body is None:
             raise MarketUnreachable(f"http_{answer.status}")
         return answer.body
 
-    async def _get(self, path: str, params: Mapping[str, str | int] = _NO_PARAMS) -> _Answer:
+    async def _get(self, path: str, params: Mapping[str, str | int] = NO_PARAMS) -> Answer:
         async with self._session.get(
             self._base_url + path,
             params=dict(params),
@@ -233,11 +226,11 @@ class MarketApi:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
         ) as response:
-            return await _read(response)
+            return await read_answer(response)
 
     async def _post(
         self, path: str, body: Mapping[str, object] | None, key: str, timeout_s: float | None
-    ) -> _Answer:
+    ) -> Answer:
         async with self._session.post(
             self._base_url + path,
             json=body,
@@ -245,7 +238,7 @@ class MarketApi:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout_s or self._timeout_s),
         ) as response:
-            return await _read(response)
+            return await read_answer(response)
 
 
 def _subject_path(subject: Subject) -> str | None:
@@ -258,22 +251,8 @@ def _subject_path(subject: Subject) -> str | None:
         return None
 
 
-async def _read(response: aiohttp.ClientResponse) -> _Answer:
-    content = b""
-    async for chunk in response.content.iter_chunked(65536):
-        content += chunk
-        if len(content) > MAX_ANSWER:
-            response.close()
-            return _Answer(response.status, None, None)
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
-    return _Answer(response.status, body, _retry_after(response.headers.get("Retry-After")))
-
-
 def _outcome(
-    answer: _Answer, *, key: str, verb: Verb | None = None, subject: Subject | None = None
+    answer: Answer, *, key: str, verb: Verb | None = None, subject: Subject | None = None
 ) -> Outcome:
     """What an answer to a POST means; only what the contract documents counts as not executed."""
     status, body = answer.status, answer.body
@@ -401,19 +380,3 @@ def _int(value: object) -> int:
 
 def _optional_int(value: object) -> int | None:
     return None if value is None else _int(value)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, bounded; a date or nonsense means that there is one, and a short wait."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        return 1.0
-    return min(max(0.0, seconds), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else 1.0
-
-
-def _lost(error: Exception) -> str:
-    """The kind of a network fault; its text may hold the address."""
-    return "timeout" if isinstance(error, TimeoutError) else type(error).__name__
