@@ -43,5 +43,5 @@ $(INSTALLED): requirements.lock pyproject.toml scripts/install.sh
 .PHONY: lock
 lock: ## Write requirements.lock anew from pyproject.toml; make lock ARGS=--upgrade
 	@command -v uv >/dev/null || { echo "The lock is written by uv: install it first." >&2; exit 1; }
-	@uv pip compile pyproject.toml --extra embedded --extra dev --universal --generate-hashes \
+	@uv pip compile pyproject.toml --extra embedded --extra demo --extra dev --universal --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock $(ARGS)
