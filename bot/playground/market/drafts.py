@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bot.playground.market.flavours import DEFAULT, Letters
+
 KINDS = {
     "hold": "orders",
     "release": "orders",
@@ -26,11 +28,7 @@ KINDS = {
 }
 """The collection that each verb acts on."""
 
-_WARNINGS = {
-    "identity_check": "ご本人確認のため、登録情報のご確認をお願いします。",
-    "spam_warning": "多数のフォローや宣伝の投稿は、規約により禁止されています。おやめください。",
-}
-TEMPLATES = tuple(_WARNINGS)
+TEMPLATES = tuple(DEFAULT.letters.warnings)
 _BACK_BY_ITSELF = {"card": "card", "wallet": "wallet", "carrier": "carrier", "points": "points"}
 _MAX_AFFECTED = 50
 
@@ -140,7 +138,12 @@ def _plain(value: Any) -> Any:
 
 
 async def draft(
-    conn: Any, kind: str, subject_id: str, params: Mapping[str, Any], now: datetime
+    conn: Any,
+    kind: str,
+    subject_id: str,
+    params: Mapping[str, Any],
+    now: datetime,
+    letters: Letters = DEFAULT.letters,
 ) -> Draft:
     """What `kind` would do to this subject now; the row is locked if a transaction is open.
 
@@ -149,11 +152,11 @@ async def draft(
     """
     match KINDS[kind]:
         case "orders":
-            return await _draft_order(conn, kind, subject_id, params, now)
+            return await _draft_order(conn, kind, subject_id, params, now, letters)
         case "accounts":
-            return await _draft_account(conn, kind, subject_id, params, now)
+            return await _draft_account(conn, kind, subject_id, params, now, letters)
         case "listings":
-            return await _draft_listing(conn, kind, subject_id)
+            return await _draft_listing(conn, kind, subject_id, letters)
         case _:
             return await _draft_post(conn, kind, subject_id)
 
@@ -172,7 +175,12 @@ async def _row(conn: Any, table: str, key: str, subject_id: str) -> Any:
 
 
 async def _draft_order(
-    conn: Any, kind: str, order_id: str, params: Mapping[str, Any], now: datetime
+    conn: Any,
+    kind: str,
+    order_id: str,
+    params: Mapping[str, Any],
+    now: datetime,
+    letters: Letters,
 ) -> Draft:
     order = await _row(conn, "orders", "order_id", order_id)
     refunded = await conn.fetchval(
@@ -187,9 +195,9 @@ async def _draft_order(
         case "release":
             return _release(order)
         case "cancel":
-            return _cancel(order, left or 0, params.get("refund_policy", "normal"), now)
+            return _cancel(order, left or 0, params.get("refund_policy", "normal"), now, letters)
         case _:
-            return _refund(order, left, int(refunded), params)
+            return _refund(order, left, int(refunded), params, letters)
 
 
 async def _was_paid(conn: Any, order: Any) -> bool:
@@ -246,7 +254,7 @@ def _release(order: Any) -> Draft:
     )
 
 
-def _cancel(order: Any, paid: int, policy: str, now: datetime) -> Draft:
+def _cancel(order: Any, paid: int, policy: str, now: datetime, letters: Letters) -> Draft:
     method = order["payment_method"]
     # Withheld: card payments go back to the card, and nothing else goes anywhere.
     by_itself = method == "card" if policy == "withhold" else method in _BACK_BY_ITSELF
@@ -266,9 +274,9 @@ def _cancel(order: Any, paid: int, policy: str, now: datetime) -> Draft:
     number = order["order_id"]
     money = ""
     if refund:
-        money = "お支払いは、お支払い方法を通じて返金されます。"
+        money = letters.goes_back
     elif route == "bank_transfer":
-        money = "返金先の口座を、別途お伺いします。"
+        money = letters.bank_asked
     return Draft(
         kind="cancel",
         subject_id=number,
@@ -282,13 +290,13 @@ def _cancel(order: Any, paid: int, policy: str, now: datetime) -> Draft:
         messages=(
             {
                 "to": "buyer",
-                "subject": "ご注文のキャンセルについて",
-                "body": f"ご注文 {number} は、当サービスの確認により成立しませんでした。{money}",
+                "subject": letters.canceled_subject,
+                "body": letters.canceled.format(order=number) + money,
             },
             {
                 "to": "seller",
-                "subject": "注文キャンセルのお知らせ",
-                "body": f"注文 {number} は運営によりキャンセルされました。発送しないでください。",
+                "subject": letters.canceled_seller_subject,
+                "body": letters.canceled_seller.format(order=number),
             },
         ),
         before={
@@ -303,7 +311,9 @@ def _cancel(order: Any, paid: int, policy: str, now: datetime) -> Draft:
     )
 
 
-def _refund(order: Any, left: int | None, refunded: int, params: Mapping[str, Any]) -> Draft:
+def _refund(
+    order: Any, left: int | None, refunded: int, params: Mapping[str, Any], letters: Letters
+) -> Draft:
     method = order["payment_method"]
     by_itself = method in _BACK_BY_ITSELF
     # A plan names no route: it shows the one that works. A request without one means `original`.
@@ -344,8 +354,8 @@ def _refund(order: Any, left: int | None, refunded: int, params: Mapping[str, An
         messages=(
             {
                 "to": "buyer",
-                "subject": "返金のお知らせ",
-                "body": f"ご注文 {number} の返金の手続きをいたしました。",
+                "subject": letters.refunded_subject,
+                "body": letters.refunded.format(order=number),
             },
         ),
         before={"refunded_amount": refunded},
@@ -363,7 +373,12 @@ def _refund(order: Any, left: int | None, refunded: int, params: Mapping[str, An
 
 
 async def _draft_account(
-    conn: Any, kind: str, account_id: str, params: Mapping[str, Any], now: datetime
+    conn: Any,
+    kind: str,
+    account_id: str,
+    params: Mapping[str, Any],
+    now: datetime,
+    letters: Letters,
 ) -> Draft:
     account = await _row(conn, "accounts", "account_id", account_id)
     closed = (
@@ -373,9 +388,9 @@ async def _draft_account(
     )
     match kind:
         case "suspend":
-            return await _suspend(conn, account, closed, now)
+            return await _suspend(conn, account, closed, now, letters)
         case "reinstate":
-            return await _reinstate(conn, account, closed)
+            return await _reinstate(conn, account, closed, letters)
         case "warn":
             return Draft(
                 kind="warn",
@@ -386,8 +401,8 @@ async def _draft_account(
                 messages=(
                     {
                         "to": "account",
-                        "subject": "ご利用についてのお願い",
-                        "body": _WARNINGS[params.get("template", TEMPLATES[0])],
+                        "subject": letters.warning_subject,
+                        "body": letters.warnings[params.get("template", TEMPLATES[0])],
                     },
                 ),
             )
@@ -421,7 +436,9 @@ async def _remove_follows(conn: Any, account_id: str, since: datetime | None) ->
     )
 
 
-async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetime) -> Draft:
+async def _suspend(
+    conn: Any, account: Any, closed: Refused | None, now: datetime, letters: Letters
+) -> Draft:
     account_id = account["account_id"]
     refused = closed
     if refused is None and account["status"] == "suspended":
@@ -449,7 +466,7 @@ async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetim
             ("notify_account", None),
         ),
         affects=tuple(
-            {"kind": "order", "id": row["order_id"], "summary": "発送前の注文(購入者あり)"}
+            {"kind": "order", "id": row["order_id"], "summary": letters.open_order}
             for row in orders[:_MAX_AFFECTED]
         ),
         # What is done to the account is the same whatever it sells meanwhile: else a new order, a new listing or
@@ -458,8 +475,8 @@ async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetim
         messages=(
             {
                 "to": "account",
-                "subject": "アカウントのご利用停止について",
-                "body": "規約に反する可能性のあるご利用を確認したため、アカウントのご利用を停止しました。",
+                "subject": letters.suspended_subject,
+                "body": letters.suspended,
             },
         ),
         before={"status": account["status"], "suspended_at": account["suspended_at"]},
@@ -468,7 +485,7 @@ async def _suspend(conn: Any, account: Any, closed: Refused | None, now: datetim
     )
 
 
-async def _reinstate(conn: Any, account: Any, closed: Refused | None) -> Draft:
+async def _reinstate(conn: Any, account: Any, closed: Refused | None, letters: Letters) -> Draft:
     refused = closed
     if refused is None and account["status"] != "suspended":
         refused = Refused(code="not_suspended", message="The account is not suspended.")
@@ -486,7 +503,7 @@ async def _reinstate(conn: Any, account: Any, closed: Refused | None) -> Draft:
             ("resume_payout", None),
             ("notify_account", None),
         ),
-        messages=({"to": "account", "body": "アカウントのご利用停止を解除しました。"},),
+        messages=({"to": "account", "body": letters.reinstated},),
         before={"status": account["status"], "suspended_at": account["suspended_at"]},
         after={"status": "active", "suspended_at": None},
         listings=tuple(row["listing_id"] for row in listings),
@@ -496,7 +513,7 @@ async def _reinstate(conn: Any, account: Any, closed: Refused | None) -> Draft:
 # ---- Listings and posts
 
 
-async def _draft_listing(conn: Any, kind: str, listing_id: str) -> Draft:
+async def _draft_listing(conn: Any, kind: str, listing_id: str, letters: Letters) -> Draft:
     listing = await _row(conn, "listings", "listing_id", listing_id)
     status = listing["status"]
     refused: Refused | None = None
@@ -536,9 +553,7 @@ async def _draft_listing(conn: Any, kind: str, listing_id: str) -> Draft:
         messages=(
             {
                 "to": "seller",
-                "body": "作品の公開を停止しました。"
-                if kind == "takedown"
-                else "作品の公開停止を解除しました。",
+                "body": letters.taken_down if kind == "takedown" else letters.restored,
             },
         ),
         before={"status": status},

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bot.playground.market.server import Marketplace
 
 STATIC = Path(__file__).parent / "static"
-SHOP_TIME = ZoneInfo("Asia/Tokyo")
-"""The shop's own wall clock: the one by which the bot's cards tell times in the demo."""
 PER_PAGE = 50
 
 _FILTERS = {
@@ -56,7 +54,19 @@ _BY_HAND = {
 }
 
 
+_OF_MONEY = frozenset(
+    {
+        "refund_payment",
+        "void_payment",
+        "record_bank_transfer",
+        "restore_coupon",
+        "restore_points",
+    }
+)
+"""Steps whose amount is money of their order."""
+
 # Outside the templates, where the catalogue's reader finds them.
+_TITLE = N_("{shop}: back office")
 _SEARCH = N_("Search by id")
 _NOT_THERE = N_("There is no {id}.")
 _PAST_THE_BOT = N_("By hand, past the bot:")
@@ -77,11 +87,33 @@ def add_routes(app: web.Application, marketplace: Marketplace) -> None:
     app.router.add_static("/static", STATIC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pen:
+    """In which language, and by which clock, a page is drawn."""
+
+    messages: Messages
+    locale: str
+    zone: tzinfo
+    """The shop's own: the one by which the bot's cards tell times in the demo."""
+
+    def t(self, msgid: str, **params: object) -> str:
+        return self.messages.t(msgid, **params)
+
+    def local(self, moment: datetime) -> datetime:
+        return moment.astimezone(self.zone)
+
+
 class Pages:
     """Draws the pages; every text that came from a user is escaped."""
 
     def __init__(self, marketplace: Marketplace) -> None:
         self._market = marketplace
+
+    def _pen(self, request: web.Request) -> Pen:
+        own = self._market.flavour.locale
+        wanted = request.query.get("lang") or request.headers.get("Accept-Language", own)[:2]
+        locale = "en" if wanted == "en" else "ja"
+        return Pen(messages=messages_for(locale), locale=locale, zone=self._market.flavour.zone)
 
     async def list_orders(self, request: web.Request) -> web.Response:
         return await self._list(request, "orders", "order_id", "ordered_at")
@@ -92,7 +124,7 @@ class Pages:
     async def _list(
         self, request: web.Request, collection: str, key: str, order: str
     ) -> web.Response:
-        messages, locale = _language(request)
+        pen = self._pen(request)
         filters = _FILTERS[collection]
         chosen = request.query.get("show", "all")
         chosen = chosen if chosen in filters else "all"
@@ -109,28 +141,28 @@ class Pages:
         shown = rows[:PER_PAGE]
         draw = _order_rows if collection == "orders" else _account_rows
         tabs = "".join(
-            f'<a href="?{_query(show=name, lang=locale)}"'
-            f"{' aria-current=page' if name == chosen else ''}>{escape(messages.t(label))}</a>"
+            f'<a href="?{_query(show=name, lang=pen.locale)}"'
+            f"{' aria-current=page' if name == chosen else ''}>{escape(pen.t(label))}</a>"
             for name, (label, _) in filters.items()
         )
         turns = "".join(
-            f'<a href="?{_query(show=chosen, q=search, page=to, lang=locale)}">{escape(label)}</a>'
+            f'<a href="?{_query(show=chosen, q=search, page=to, lang=pen.locale)}">{escape(label)}</a>'
             for to, label, there in (
-                (number - 1, messages.t(N_("Newer")), number > 1),
-                (number + 1, messages.t(N_("Older")), len(rows) > PER_PAGE),
+                (number - 1, pen.t(N_("Newer")), number > 1),
+                (number + 1, pen.t(N_("Older")), len(rows) > PER_PAGE),
             )
             if there
         )
         body = (
             f'<div class="bar"><nav class="tabs">{tabs}</nav><form method="get" role="search">'
-            f'<input type="hidden" name="lang" value="{locale}">'
+            f'<input type="hidden" name="lang" value="{pen.locale}">'
             f'<input type="hidden" name="show" value="{chosen}">'
-            f'<input type="search" name="q" value="{escape(search)}" placeholder="{escape(messages.t(_SEARCH))}"'
-            f' aria-label="{escape(messages.t(_SEARCH))}"></form></div>'
-            f"{draw(shown, messages, locale)}"
+            f'<input type="search" name="q" value="{escape(search)}" placeholder="{escape(pen.t(_SEARCH))}"'
+            f' aria-label="{escape(pen.t(_SEARCH))}"></form></div>'
+            f"{draw(shown, pen)}"
             f'<nav class="turns">{turns}</nav>'
         )
-        return self._page(request, messages, locale, body, refresh=not search)
+        return self._page(request, pen, body, refresh=not search)
 
     async def show_order(self, request: web.Request) -> web.Response:
         return await self._show(request, "orders", "order_id")
@@ -139,7 +171,7 @@ class Pages:
         return await self._show(request, "accounts", "account_id")
 
     async def _show(self, request: web.Request, collection: str, key: str) -> web.Response:
-        messages, locale = _language(request)
+        pen = self._pen(request)
         subject_id = _storable(request.match_info["id"])
         row = await self._market.pool.fetchrow(
             f"SELECT * FROM market.{collection} WHERE {key} = $1",  # noqa: S608
@@ -148,9 +180,8 @@ class Pages:
         if row is None:
             return self._page(
                 request,
-                messages,
-                locale,
-                f"<p>{escape(messages.t(_NOT_THERE, id=subject_id))}</p>",
+                pen,
+                f"<p>{escape(pen.t(_NOT_THERE, id=subject_id))}</p>",
                 status=404,
             )
         operations = await self._market.pool.fetch(
@@ -158,22 +189,22 @@ class Pages:
             subject_id,
         )
         facts = "".join(
-            f"<dt>{escape(name)}</dt><dd>{_linked(name, value, locale)}</dd>"
+            f"<dt>{escape(name)}</dt><dd>{_linked(name, value, row, pen)}</dd>"
             for name, value in dict(row).items()
             if value is not None and name != "admin_url"
         )
         buttons = "".join(
-            f'<button name="verb" value="{verb}">{escape(messages.t(label))}</button>'
+            f'<button name="verb" value="{verb}">{escape(pen.t(label))}</button>'
             for verb, label in _BY_HAND[collection].items()
         )
         body = (
             f"<h1>{escape(subject_id)}</h1>"
-            f'<form class="by-hand" method="post" action="{_address(collection, subject_id)}/by-hand?lang={locale}">'
-            f"<span>{escape(messages.t(_PAST_THE_BOT))}</span>{buttons}</form>"
-            f"<dl>{facts}</dl><h2>{escape(messages.t(_HISTORY))}</h2>"
-            f'<div class="history">{_operation_rows(operations, messages)}</div>'
+            f'<form class="by-hand" method="post" action="{_address(collection, subject_id)}/by-hand?lang={pen.locale}">'
+            f"<span>{escape(pen.t(_PAST_THE_BOT))}</span>{buttons}</form>"
+            f"<dl>{facts}</dl><h2>{escape(pen.t(_HISTORY))}</h2>"
+            f'<div class="history">{_operation_rows(operations, dict(row).get("currency"), pen)}</div>'
         )
-        return self._page(request, messages, locale, body)
+        return self._page(request, pen, body)
 
     async def act_by_hand(self, request: web.Request) -> web.Response:
         """A colleague in the back office changes something under the bot's feet."""
@@ -189,33 +220,32 @@ class Pages:
             {"reason": "by hand", "actor": "back office"},
             key=f"by-hand-{uuid4().hex}",
         )
-        lang = "en" if request.query.get("lang") == "en" else "ja"
+        lang = self._pen(request).locale
         raise web.HTTPSeeOther(f"{_address(collection, subject_id)}?lang={lang}")
 
     def _page(
         self,
         request: web.Request,
-        messages: Messages,
-        locale: str,
+        pen: Pen,
         body: str,
         *,
         status: int = 200,
         refresh: bool = False,
     ) -> web.Response:
-        other = "en" if locale == "ja" else "ja"
-        title = escape(messages.t(N_("Minato Market: back office")))
+        other = "en" if pen.locale == "ja" else "ja"
+        title = escape(pen.t(_TITLE, shop=self._market.flavour.shop[pen.locale]))
         kept = {name: _storable(request.query.get(name, "")) for name in ("show", "q", "page")}
         switch = _query(**kept, lang=other)
         html = (
-            f'<!doctype html><html lang="{locale}"><head><meta charset="utf-8">'
+            f'<!doctype html><html lang="{pen.locale}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"{'<meta http-equiv=refresh content=5>' if refresh else ''}"
             f'<title>{title}</title><link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
             '<link rel="stylesheet" href="/static/page.css"></head><body>'
-            f'<header><strong>{title}</strong><nav><a href="/?lang={locale}">{escape(messages.t(_ORDERS))}</a>'
-            f'<a href="/accounts?lang={locale}">{escape(messages.t(_ACCOUNTS))}</a>'
+            f'<header><strong>{title}</strong><nav><a href="/?lang={pen.locale}">{escape(pen.t(_ORDERS))}</a>'
+            f'<a href="/accounts?lang={pen.locale}">{escape(pen.t(_ACCOUNTS))}</a>'
             f'<a href="?{switch}" lang="{other}">{"English" if other == "en" else "日本語"}</a></nav>'
-            f"<time>{escape(messages.t(_MARKET_TIME))} {_local(self._market.clock.now()):%Y-%m-%d %H:%M}</time></header>"
+            f"<time>{escape(pen.t(_MARKET_TIME))} {pen.local(self._market.clock.now()):%Y-%m-%d %H:%M}</time></header>"
             f"<main>{body}</main></body></html>"
         )
         return web.Response(
@@ -230,12 +260,6 @@ class Pages:
                 "Cache-Control": "no-store",
             },
         )
-
-
-def _language(request: web.Request) -> tuple[Messages, str]:
-    wanted = request.query.get("lang") or request.headers.get("Accept-Language", "ja")[:2]
-    locale = "en" if wanted == "en" else "ja"
-    return messages_for(locale), locale
 
 
 def _storable(text: str) -> str:
@@ -256,8 +280,8 @@ def _address(collection: str, subject_id: str) -> str:
     return f"/{collection}/{quote(subject_id, safe='')}"
 
 
-def _state(name: str, messages: Messages) -> str:
-    label = messages.t(_STATES[name]) if name in _STATES else name
+def _state(name: str, pen: Pen) -> str:
+    label = pen.t(_STATES[name]) if name in _STATES else name
     return f'<span class="state {escape(name)}">{escape(label)}</span>'
 
 
@@ -269,8 +293,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> s
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _order_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
-    t = messages.t
+def _order_rows(rows: Sequence[Any], pen: Pen) -> str:
+    t = pen.t
     return _table(
         [
             t(N_("Order")),
@@ -282,14 +306,12 @@ def _order_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
         ],
         (
             [
-                _link("orders", row["order_id"], locale),
-                _state(
-                    "held" if row["held_at"] and not row["canceled_at"] else row["status"], messages
-                ),
-                escape(messages.money(row["total_amount"], row["currency"])),
-                _link("accounts", row["buyer_id"], locale),
-                _link("accounts", row["seller_id"], locale),
-                f"{_local(row['ordered_at']):%m-%d %H:%M}",
+                _link("orders", row["order_id"], pen.locale),
+                _state("held" if row["held_at"] and not row["canceled_at"] else row["status"], pen),
+                escape(pen.messages.money(row["total_amount"], row["currency"])),
+                _link("accounts", row["buyer_id"], pen.locale),
+                _link("accounts", row["seller_id"], pen.locale),
+                f"{pen.local(row['ordered_at']):%m-%d %H:%M}",
             ]
             for row in rows
         ),
@@ -297,16 +319,16 @@ def _order_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
     )
 
 
-def _account_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
-    t = messages.t
+def _account_rows(rows: Sequence[Any], pen: Pen) -> str:
+    t = pen.t
     return _table(
         [t(N_("Account")), t(N_("State")), t(N_("Name")), t(N_("Created"))],
         (
             [
-                _link("accounts", row["account_id"], locale),
-                _state(row["status"], messages),
+                _link("accounts", row["account_id"], pen.locale),
+                _state(row["status"], pen),
                 escape(row["display_name"]),
-                f"{_local(row['created_at']):%Y-%m-%d}" if row["created_at"] else "",
+                f"{pen.local(row['created_at']):%Y-%m-%d}" if row["created_at"] else "",
             ]
             for row in rows
         ),
@@ -314,19 +336,19 @@ def _account_rows(rows: Sequence[Any], messages: Messages, locale: str) -> str:
     )
 
 
-def _operation_rows(rows: Sequence[Any], messages: Messages) -> str:
-    t = messages.t
+def _operation_rows(rows: Sequence[Any], currency: str | None, pen: Pen) -> str:
+    t = pen.t
     lines = []
     for row in rows:
         outcome = json.loads(row["outcome"])
         said = outcome.get("failure", {}).get("message") or ", ".join(
-            f"{step['name']}{' ' + str(step['amount']) if 'amount' in step else ''}"
+            f"{step['name']}{_how_much(step, currency, pen)}"
             for step in outcome.get("steps", ())
             if step["state"] == "done"
         )
         lines.append(
             [
-                f"{_local(row['received_at']):%m-%d %H:%M:%S}",
+                f"{pen.local(row['received_at']):%m-%d %H:%M:%S}",
                 escape(row["kind"]),
                 escape(row["state"]),
                 escape(said),
@@ -337,15 +359,24 @@ def _operation_rows(rows: Sequence[Any], messages: Messages) -> str:
     return _table(heads, lines, t(N_("Nothing was done to it.")))
 
 
+def _how_much(step: Mapping[str, Any], currency: str | None, pen: Pen) -> str:
+    """How much money a step moved, or how many things it touched."""
+    if "amount" not in step:
+        return ""
+    is_money = currency is not None and step["name"] in _OF_MONEY
+    amount = step["amount"]
+    return f" {pen.messages.money(amount, currency) if is_money else amount}"
+
+
 def _link(collection: str, subject_id: str, locale: str) -> str:
     return f'<a href="{_address(collection, subject_id)}?lang={locale}">{escape(subject_id)}</a>'
 
 
-def _linked(name: str, value: Any, locale: str) -> str:
+def _linked(name: str, value: Any, row: Any, pen: Pen) -> str:
     if name in {"buyer_id", "seller_id", "account_id"}:
-        return _link("accounts", str(value), locale)
-    return escape(f"{_local(value):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
-
-
-def _local(moment: datetime) -> datetime:
-    return moment.astimezone(SHOP_TIME)
+        return _link("accounts", str(value), pen.locale)
+    if name.endswith("_amount"):
+        return escape(pen.messages.money(value, row["currency"]))
+    return escape(
+        f"{pen.local(value):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+    )

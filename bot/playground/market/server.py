@@ -36,6 +36,7 @@ from bot.playground.market.faults import (
     Faults,
     Setting,
 )
+from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.subjects import COLLECTIONS, read_subject
 from bot.playground.web import local_only
 
@@ -70,9 +71,11 @@ class Marketplace:
         token: str,
         clock: Clock | None = None,
         faults: Faults | None = None,
+        flavour: Flavour = DEFAULT,
     ) -> None:
         self._dsn = dsn
         self._token = token
+        self.flavour = flavour
         self.clock = clock or WallClock()
         self.faults = faults or Faults()
         self.classes: dict[str, str] = dict.fromkeys(KINDS, "key")
@@ -190,7 +193,7 @@ class Marketplace:
         """Check, compare the plan, act: all inside the caller's transaction."""
         now = self.clock.now()
         try:
-            drafted = await draft(conn, kind, subject_id, body, now)
+            drafted = await draft(conn, kind, subject_id, body, now, self.flavour.letters)
         except LookupError:
             return 404, {
                 "state": "failed",
@@ -295,9 +298,9 @@ class Marketplace:
     async def plan(self, kind: str, subject_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """The contract's plan. Raises LookupError."""
         async with self.pool.acquire() as conn, conn.transaction():
-            return (await draft(conn, kind, subject_id, params, self.clock.now())).as_plan(
-                self._secret
-            )
+            return (
+                await draft(conn, kind, subject_id, params, self.clock.now(), self.flavour.letters)
+            ).as_plan(self._secret)
 
     # ---- HTTP
 

@@ -40,6 +40,31 @@ class Goods:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    """What the shop writes to its people when the back office acts; `{order}` is an order's number."""
+
+    warnings: Mapping[str, str]
+    """By template."""
+    warning_subject: str
+    canceled_subject: str
+    canceled: str
+    """To the buyer; what happens with the money stands behind it."""
+    goes_back: str
+    bank_asked: str
+    canceled_seller_subject: str
+    canceled_seller: str
+    refunded_subject: str
+    refunded: str
+    suspended_subject: str
+    suspended: str
+    reinstated: str
+    open_order: str
+    """An order of somebody else that a suspension touches."""
+    taken_down: str
+    restored: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flavour:
     """One shop. Whoever writes rows takes every word, name and amount from here.
 
@@ -48,8 +73,8 @@ class Flavour:
 
     name: str
     """As on the command line."""
-    shop: str
-    """What the shop is called on its own pages and in the team's workspace."""
+    shop: Mapping[str, str]
+    """By language, what the shop is called on its own pages and in the team's workspace."""
     locale: str
     """The language of the shop's people, and so of the cards: ja or en."""
     zone: ZoneInfo
@@ -100,6 +125,7 @@ class Flavour:
     """Where phishing pages are, with a `{code}`: each another host."""
     claims: tuple[str, ...]
     """What somebody writes who wants the money back, true or not."""
+    letters: Letters
 
     def price(self, yen: float) -> int:
         """About as much as this many yen, in minor units, as a shop would price it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from bot.playground.market.flavours.flavour import Flavour, Goods
+from bot.playground.market.flavours.flavour import Flavour, Goods, Letters
 from bot.playground.market.flavours.harbour_people import make_resident
 
 
@@ -12,9 +12,31 @@ def _goods(*rows: tuple[str, int, int]) -> tuple[Goods, ...]:
     return tuple(Goods(title=title, cheapest=low, dearest=high) for title, low, high in rows)
 
 
+_LETTERS = Letters(
+    warnings={
+        "identity_check": "Please check the details of your account, so that we know it is you.",
+        "spam_warning": "Following crowds and posting advertisements is against our terms. Please stop.",
+    },
+    warning_subject="About your account",
+    canceled_subject="Your order was cancelled",
+    canceled="After a check by us, your order {order} was cancelled.",
+    goes_back=" Your payment goes back the way it came.",
+    bank_asked=" We will ask you which bank account to pay back to.",
+    canceled_seller_subject="An order was cancelled",
+    canceled_seller="We have cancelled order {order}. Please do not ship it.",
+    refunded_subject="Your refund",
+    refunded="We have refunded your order {order}.",
+    suspended_subject="Your account is suspended",
+    suspended="We saw activity that may be against our terms, and have suspended your account.",
+    reinstated="Your account is no longer suspended.",
+    open_order="Unshipped order of a customer",
+    taken_down="We have taken your item down.",
+    restored="Your item is back on sale.",
+)
+
 HARBOUR = Flavour(
     name="harbour",
-    shop="Harbour Lane",
+    shop={"ja": "Harbour Lane", "en": "Harbour Lane"},
     locale="en",
     zone=ZoneInfo("Europe/Berlin"),
     glossary={
@@ -94,4 +116,5 @@ HARBOUR = Flavour(
         "It says shipped but nothing came",
         "It was broken when I opened it. I have no photo",
     ),
+    letters=_LETTERS,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from bot.playground.market.flavours.flavour import Flavour, Goods
+from bot.playground.market.flavours.flavour import Flavour, Goods, Letters
 from bot.playground.market.flavours.minato_people import make_resident
 
 
@@ -12,9 +12,31 @@ def _goods(*rows: tuple[str, int, int]) -> tuple[Goods, ...]:
     return tuple(Goods(title=title, cheapest=low, dearest=high) for title, low, high in rows)
 
 
+_LETTERS = Letters(
+    warnings={
+        "identity_check": "ご本人確認のため、登録情報のご確認をお願いします。",
+        "spam_warning": "多数のフォローや宣伝の投稿は、規約により禁止されています。おやめください。",
+    },
+    warning_subject="ご利用についてのお願い",
+    canceled_subject="ご注文のキャンセルについて",
+    canceled="ご注文 {order} は、当サービスの確認により成立しませんでした。",
+    goes_back="お支払いは、お支払い方法を通じて返金されます。",
+    bank_asked="返金先の口座を、別途お伺いします。",
+    canceled_seller_subject="注文キャンセルのお知らせ",
+    canceled_seller="注文 {order} は運営によりキャンセルされました。発送しないでください。",
+    refunded_subject="返金のお知らせ",
+    refunded="ご注文 {order} の返金の手続きをいたしました。",
+    suspended_subject="アカウントのご利用停止について",
+    suspended="規約に反する可能性のあるご利用を確認したため、アカウントのご利用を停止しました。",
+    reinstated="アカウントのご利用停止を解除しました。",
+    open_order="発送前の注文(購入者あり)",
+    taken_down="作品の公開を停止しました。",
+    restored="作品の公開停止を解除しました。",
+)
+
 MINATO = Flavour(
     name="minato",
-    shop="みなと市場",
+    shop={"ja": "みなと市場", "en": "Minato Market"},
     locale="ja",
     zone=ZoneInfo("Asia/Tokyo"),
     glossary={},
@@ -94,4 +116,5 @@ MINATO = Flavour(
         "発送済みになっていますが届いていません",
         "開けたら割れていました。写真は撮っていません",
     ),
+    letters=_LETTERS,
 )  # fmt: skip
