@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from bot import app
 from bot.actions import registry
+from bot.cards.glossary import read_glossary
 from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
 from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
@@ -53,6 +54,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
     except SayableError as error:
         yield Diagnosis(what="policy", problem=str(error))
     for part, examination in (
+        ("words", _examine_glossary),
         ("detections", _examine_detections),
         ("ledger", _examine_ledger),
         ("marketplace database", _examine_reader),
@@ -73,6 +75,13 @@ async def _tried(
         return Diagnosis(what=part, problem=str(error))
     except TimeoutError:
         return Diagnosis(what=part, problem="It does not answer within 20 seconds.")
+
+
+async def _examine_glossary(settings: Settings) -> str:
+    if settings.glossary_file is None:
+        return "the catalogue's own"
+    words = read_glossary(settings.glossary_file)
+    return ", ".join(f"{len(chosen)} of the shop's in {locale}" for locale, chosen in words.items())
 
 
 async def _examine_detections(settings: Settings) -> str:
@@ -148,7 +157,13 @@ async def _examine_slack(settings: Settings, policy: Policy | None) -> AsyncIter
         try:
             answer = await client.auth_test()
             yield Diagnosis(what="slack", told=f"workspace {answer.get('team')}")
-            yield await _examine_channel(client, settings.alert_channel or "")
+            yield await _examine_channel(
+                client, settings.alert_channel or "", "alert channel", "ALERT_CHANNEL"
+            )
+            if settings.digest_channel not in {None, settings.alert_channel}:
+                yield await _examine_channel(
+                    client, settings.digest_channel or "", "digest channel", "DIGEST_CHANNEL"
+                )
             if policy is not None:
                 yield await _examine_groups(client, policy)
         except SlackApiError as error:
@@ -163,21 +178,23 @@ async def _examine_slack(settings: Settings, policy: Policy | None) -> AsyncIter
             )
 
 
-async def _examine_channel(client: AsyncWebClient, channel: str) -> Diagnosis:
+async def _examine_channel(
+    client: AsyncWebClient, channel: str, what: str, setting: str
+) -> Diagnosis:
     try:
         answer = await client.conversations_info(channel=channel)
     except SlackApiError as error:
         return Diagnosis(
-            what="alert channel",
-            problem=f"ALERT_CHANNEL {channel} is refused ({error.response.get('error')}): "
+            what=what,
+            problem=f"{setting} {channel} is refused ({error.response.get('error')}): "
             "give a channel's id (C…), and for a private channel invite the bot.",
         )
     if not answer["channel"].get("is_member"):
         return Diagnosis(
-            what="alert channel",
+            what=what,
             problem=f"The bot is not in #{answer['channel'].get('name')}: invite it there with /invite.",
         )
-    return Diagnosis(what="alert channel", told=f"#{answer['channel'].get('name')}")
+    return Diagnosis(what=what, told=f"#{answer['channel'].get('name')}")
 
 
 async def _examine_groups(client: AsyncWebClient, policy: Policy) -> Diagnosis:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bot.locale.messages import Messages, messages_for
+from bot.locale.messages import Messages, messages_for, use_glossary
 
-__all__ = ["LOCALES", "N_", "Messages", "messages_for"]
+__all__ = ["LOCALES", "N_", "Messages", "messages_for", "use_glossary"]
 
 LOCALES = ("ja", "en")
 

@@ -24,6 +24,7 @@ GLOSSARY = "glossary"
 GLOSSARY_KEYS = ("seller", "sellers", "buyer", "buyers", "maker", "makers", "work", "works")
 _KNOWN = frozenset(path.stem for path in FOLDER.glob("*.po"))
 _DAY = timedelta(days=1)
+_shop_words: dict[str, Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,10 @@ class Messages:
             pattern = "MMM d, y, HH:mm" if far else "MMM d, HH:mm"
         return format_datetime(local, pattern, locale=self.locale)
 
+    def clock_time(self, when: datetime, tz: tzinfo) -> str:
+        """A local time of day to the second."""
+        return f"{when.astimezone(tz):%H:%M:%S}"
+
     def day(self, when: datetime, tz: tzinfo) -> str:
         """A local date with its year."""
         return f"{when.astimezone(tz):%Y-%m-%d}"
@@ -136,6 +141,13 @@ def messages_for(locale: str) -> Messages:
     return _read(language if language in _KNOWN else DEFAULT)
 
 
+def use_glossary(words: Mapping[str, Mapping[str, str]]) -> None:
+    """Put a shop's own words, by language, in the place of the catalogue's; said once, at the entrance."""
+    _shop_words.clear()
+    _shop_words.update(words)
+    _read.cache_clear()
+
+
 @cache
 def _read(locale: str) -> Messages:
     catalog = read_catalog(locale)
@@ -144,6 +156,7 @@ def _read(locale: str) -> Messages:
     compiled.seek(0)
     translations = GNUTranslations(compiled)
     glossary = {key: translations.pgettext(GLOSSARY, key) for key in GLOSSARY_KEYS}
+    glossary.update(_shop_words.get(locale, {}))
     return Messages(locale=locale, translations=translations, glossary=glossary)
 
 

@@ -20,6 +20,7 @@ from bot.ledger import cases
 from bot.ledger.engine import create_engine
 from bot.ledger.migrate import migrate
 from bot.playground.market.demo import prepare_demo
+from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.server import Marketplace, create_schema, serve_marketplace
 from bot.playground.postgres import (
     LEDGER_APP,
@@ -32,7 +33,8 @@ from bot.playground.postgres import (
     embedded_postgres,
     only_one,
 )
-from bot.playground.workspace.seed import demo_seed
+from bot.playground.workspace.seed import Seed, demo_seed
+from bot.playground.workspace.seed_english import in_english
 from bot.playground.workspace.server import serve_workspace
 from bot.playground.workspace.workspace import Workspace
 from bot.settings import Settings
@@ -41,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 MARKET_PORT = 8900
+TAKE_BACK_S = 10.0
+"""Long enough to try it, short enough to wait for."""
 PAGE_PORT = 8910
 MARKET_TOKEN = "demo-market-token"  # noqa: S105 - opens nothing but this machine's demo
 BOT_TOKEN = "xoxb-demo-token"  # noqa: S105
@@ -57,6 +61,7 @@ class DemoOptions:
     speed: float | None
     seed: int
     fresh: bool
+    flavour: Flavour = DEFAULT
 
 
 async def run_demo(settings: Settings, options: DemoOptions, *, data_dir: Path) -> None:
@@ -64,6 +69,7 @@ async def run_demo(settings: Settings, options: DemoOptions, *, data_dir: Path) 
     stop = asyncio.Event()
     app.stop_on_signals(stop)
     real_slack = settings.slack_bot_token is not None
+    settings = _with_flavour(settings, options.flavour)
     with only_one(data_dir, "demo"):
         async with AsyncExitStack() as stack:
             click.echo("Starting: database, marketplace, Slack page, bot …", err=True)
@@ -77,8 +83,11 @@ async def run_demo(settings: Settings, options: DemoOptions, *, data_dir: Path) 
                 market_dir=options.market_dir,
                 speed=options.speed,
                 seed=options.seed,
+                flavour=options.flavour,
             )
-            marketplace = Marketplace(market_dsn, token=MARKET_TOKEN, clock=clock)
+            marketplace = Marketplace(
+                market_dsn, token=MARKET_TOKEN, clock=clock, flavour=options.flavour
+            )
             market_url = await stack.enter_async_context(
                 serve_marketplace(marketplace, HOST, free_port(MARKET_PORT))
             )
@@ -88,7 +97,7 @@ async def run_demo(settings: Settings, options: DemoOptions, *, data_dir: Path) 
             page_url = None
             if not real_slack:
                 workspace = Workspace(
-                    demo_seed(market_url=market_url),
+                    _seed(options.flavour, market_url),
                     request_url=f"http://{HOST}:{port}/slack/events",
                 )
                 page_url = await stack.enter_async_context(
@@ -96,8 +105,11 @@ async def run_demo(settings: Settings, options: DemoOptions, *, data_dir: Path) 
                 )
                 settings = _with_local_slack(settings, page_url)
                 await _post_cards_again(settings)
+                workspace.channel_locale = settings.locale
             bot = await stack.enter_async_context(
-                app.running_parts(settings, clock=clock, pace=max(clock.speed, 1.0))
+                app.running_parts(
+                    settings, clock=clock, pace=max(clock.speed, 1.0), take_back_s=TAKE_BACK_S
+                )
             )
             if workspace is not None:
                 workspace.on_channel_locale = bot.set_channel_locale
@@ -163,6 +175,25 @@ async def _post_cards_again(settings: Settings) -> None:
             await cases.forget_messages(conn)
     finally:
         await engine.dispose()
+
+
+def _seed(flavour: Flavour, market_url: str) -> Seed:
+    seed = demo_seed(market_url=market_url)
+    if flavour.locale == "ja":
+        return seed
+    return in_english(seed, team_name=flavour.shop[flavour.locale])
+
+
+def _with_flavour(settings: Settings, flavour: Flavour) -> Settings:
+    """The language, clock and words of the shop that is played, where no setting says otherwise."""
+    own = {
+        "locale": flavour.locale,
+        "timezone": flavour.zone.key,
+        "glossary_file": flavour.glossary_file,
+    }
+    return settings.model_copy(
+        update={name: own[name] for name in own.keys() - settings.model_fields_set}
+    )
 
 
 def _with_playground(settings: Settings, server: Server, market_url: str, *, port: int) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 
@@ -78,8 +79,8 @@ class Flavour:
     locale: str
     """The language of the shop's people, and so of the cards: ja or en."""
     zone: ZoneInfo
-    glossary: Mapping[str, Mapping[str, str]]
-    """By language, the shop's own words in the place of the catalogue's (bot/locale)."""
+    glossary_file: Path | None
+    """The shop's own words in the place of the catalogue's, as GLOSSARY_FILE names them."""
 
     currency: str
     yen_a_minor_unit: float

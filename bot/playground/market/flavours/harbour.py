@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.playground.market.flavours.flavour import Flavour, Goods, Letters
@@ -39,10 +40,7 @@ HARBOUR = Flavour(
     shop={"ja": "Harbour Lane", "en": "Harbour Lane"},
     locale="en",
     zone=ZoneInfo("Europe/Berlin"),
-    glossary={
-        "en": {"maker": "artisan", "makers": "artisans", "work": "item", "works": "items"},
-        "ja": {"maker": "職人", "makers": "職人", "work": "商品", "works": "商品"},
-    },
+    glossary_file=Path(__file__).with_name("harbour_glossary.yml"),
     currency="EUR",
     yen_a_minor_unit=1.6,
     price_step=25,
