@@ -24,8 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.actions import registry
+from bot.cards.glossary import read_glossary
 from bot.cases.approving import expire_requests
+from bot.cases.consulting import end_waits
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
+from bot.cases.queueing import fold_closed
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, Loaded
 from bot.detections.loading import load_detections
@@ -38,6 +41,8 @@ from bot.handlers.front_door import FrontDoor
 from bot.handlers.listeners import make_app
 from bot.jobs.anchor_audit import anchor_audit
 from bot.jobs.detect import detect
+from bot.jobs.digest import DigestPlan, make_digest
+from bot.jobs.roll_up import sum_up_queue
 from bot.jobs.sync_capabilities import sync_capabilities
 from bot.jobs.sync_people import sync_people
 from bot.jobs.ticker import Schedule, Tick, Ticker
@@ -46,6 +51,7 @@ from bot.ledger import cases, people
 from bot.ledger.bell import Bell
 from bot.ledger.engine import create_engine
 from bot.ledger.migrate import current_revision, head_revision
+from bot.locale import use_glossary
 from bot.market.api import MarketApi
 from bot.market.reader import MarketReader, MarketUnreachableError
 from bot.publisher import CHANNEL_LOCALE, Limits, Publisher
@@ -56,6 +62,12 @@ logger = logging.getLogger(__name__)
 HOME_TEAM = "home_team"
 FASTEST_S = 2.0
 """No detection is run more often than this."""
+FASTEST_ROLL_UP_S = 120.0
+FOLD_AFTER_S = 1800.0
+"""A closed case's card is folded to one line so long after."""
+FASTEST_FOLD_S = 120.0
+DIGEST_EVERY_S = 15.0
+"""How often it is asked whether a digest is due."""
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
@@ -142,13 +154,28 @@ class Bot:
 
         async def expiry_job(_: Tick) -> None:
             await expire_requests(self.room)
+            await end_waits(self.room)
+
+        async def fold_job(_: Tick) -> None:
+            await fold_closed(
+                self.room, closed_for_s=max(FOLD_AFTER_S / self._pace, FASTEST_FOLD_S)
+            )
 
         schedules = {
             "job:sync_people": Schedule(every_s=45, job=people_job),
             "job:sync_capabilities": Schedule(every_s=60, job=capabilities_job),
             "job:watch_members": Schedule(every_s=15, job=watch_job),
             "job:expire_requests": Schedule(every_s=15, job=expiry_job),
+            "job:fold_closed": Schedule(every_s=30, job=fold_job),
+            "job:roll_up": Schedule(
+                every_s=max(3600 / self._pace, FASTEST_ROLL_UP_S),
+                job=partial(sum_up_queue, self.room),
+            ),
         }
+        schedules["job:digest"] = Schedule(
+            every_s=max(DIGEST_EVERY_S / self._pace, FASTEST_S),
+            job=partial(make_digest, self.room, self._reader, self._digest_plan()),
+        )
         if self._settings.anchor_dir is not None:
             schedules["job:anchor_audit"] = Schedule(
                 every_s=3600, job=partial(anchor_audit, self.room, self._settings.anchor_dir)
@@ -159,6 +186,14 @@ class Bot:
                 job=partial(detect, self.room, self._reader, detection),
             )
         return schedules
+
+    def _digest_plan(self) -> DigestPlan:
+        return DigestPlan(
+            channel=self._settings.digest_channel or self.room.channel,
+            at=self._settings.digest_at,
+            zone=self._settings.zone,
+            pace=self._pace,
+        )
 
     async def prepare(self) -> None:
         """Learn what must be known before the first click: roles and what the marketplace offers.
@@ -276,10 +311,12 @@ async def running_parts(
     clock: Clock | None = None,
     limits: Limits | None = None,
     pace: float = 1.0,
+    take_back_s: float | None = None,
 ) -> AsyncIterator[Bot]:
-    """Everything built and checked, ready for `Bot.run`.
+    """Everything built and checked, ready for `Bot.run`; the shop's own words are chosen first.
 
     Args:
+        take_back_s: how long a dangerous decision can be taken back, in place of what the policy says.
         pace: how many times faster than ours the market's clock runs: its patrol goes round as often by
             that clock, as far as this machine keeps up.
 
@@ -297,6 +334,7 @@ async def running_parts(
     )
     if settings.slack_app_token is None:
         require(settings, "slack_signing_secret")
+    use_glossary(read_glossary(settings.glossary_file) if settings.glossary_file else {})
     policy = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
     loaded = load_detections(detection_folders(settings), actions=registry())
     for problem in loaded.problems:
@@ -322,6 +360,7 @@ async def running_parts(
                 bell=Bell(_secret(settings.database_url), TOPICS),
                 channel=settings.alert_channel or "",
                 home_team=identity.team_id,
+                take_back_s=take_back_s,
             )
             bot = Bot(
                 settings,

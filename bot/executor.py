@@ -16,7 +16,7 @@ from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.ledger import claims, operations, people
 from bot.ledger.operations import ClaimedOperation
-from bot.market.api import MarketApi, MarketUnreachable
+from bot.market.marketplace import Marketplace, MarketUnreachable
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ KEY_MARGIN = 0.8
 """A key is not sent again after this share of the marketplace's window for it."""
 DEFAULT_KEY_WINDOW_S = 24 * 3600
 MAX_STEP_RETRIES = 5
+BY_HAND = "by_hand"
+NEVER_S = 100 * 365 * 24 * 3600.0
+"""What people do by hand ends when they say so, or when it shows in the marketplace."""
 
 # Only what was never sent may be stopped by a brake; what is unknown must still be cleared up.
 _NOT_PAUSED = """NOT (state = 'queued' AND EXISTS (
@@ -43,7 +46,7 @@ class Executor:
     def __init__(
         self,
         room: Room,
-        api: MarketApi,
+        api: Marketplace,
         *,
         send_timeout_s: float = SEND_TIMEOUT_S,
         lease_s: float = LEASE_S,
@@ -101,6 +104,15 @@ class Executor:
     async def _carry_out(
         self, operation: ClaimedOperation, capabilities: Mapping[Verb, Capability]
     ) -> None:
+        by_hand = operation.operation_class is OperationClass.MANUAL
+        if operation.state is OperationState.QUEUED and by_hand:
+            await record(
+                self._room,
+                operation,
+                "",
+                Result(state=OperationState.PENDING, code=BY_HAND, due_in_s=NEVER_S),
+            )
+            return
         if operation.state is OperationState.QUEUED:
             await self._send(operation, resolved_by="answer")
             return
@@ -137,7 +149,9 @@ class Executor:
         if not held:
             return
         try:
-            outcome = await self._api.lookup(operation.operation_id)
+            outcome = await self._api.lookup(
+                operation.operation_id, verb=operation.verb, subject=operation.subject
+            )
             if outcome is not None and outcome.kind is OutcomeKind.PARTLY_SUCCEEDED:
                 outcome = await self._retry_steps(operation, outcome)
         except MarketUnreachable:
@@ -174,7 +188,7 @@ class Executor:
         """Run the failed steps alone again, a few times."""
         if operation.claim.attempts > MAX_STEP_RETRIES:
             return partly
-        return await self._api.retry_steps(operation.operation_id)
+        return await self._api.retry_steps(operation.operation_id, verb=operation.verb)
 
 
 def result_of_send(outcome: Outcome, *, resolved_by: str, attempts: int) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,18 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cards.case_card import case_card
+from bot.cards.digest_card import digest_card
+from bot.cards.roll_up import roll_up_card
 from bot.cards.stories import story_text
 from bot.cases.room import CARDS, POSTS, Room
+from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.cases import RollUp
+from bot.domain.digests import CaseRow, Digest
 from bot.domain.story import Story
-from bot.ledger import cases, claims, people
+from bot.ledger import audit, cases, claims, people
 from bot.ledger.claims import Claim
 from bot.ledger.engine import snapshot
 from bot.ledger.values import from_json
@@ -36,6 +42,7 @@ LONGEST_WAIT_S = 5.0
 POLL_S = 1.0
 CASE_EVENT = "mimawari_case"
 POST_EVENT = "mimawari_post"
+DIGEST_EVENT = "mimawari_digest"
 CHANNEL_LOCALE = "channel_locale"
 
 # The message is gone: somebody deleted it, or it never was.
@@ -137,6 +144,7 @@ class Publisher:
             self._loop(stop, CARDS, self._new_card),
             self._loop(stop, CARDS, self._changed_card),
             self._loop(stop, POSTS, self._thread_post),
+            self._loop(stop, POSTS, self._digest),
         )
 
     async def _loop(self, stop: asyncio.Event, topic: str, step: Any) -> None:
@@ -156,7 +164,7 @@ class Publisher:
     # ---- Cards
 
     async def _new_card(self) -> bool:
-        return await self._publish_card("message_ts IS NULL")
+        return await self._publish_card("message_ts IS NULL AND in_channel")
 
     async def _changed_card(self) -> bool:
         return await self._publish_card("message_ts IS NOT NULL")
@@ -219,9 +227,10 @@ class Publisher:
         # In order within a case, only once its card stands, and after every card that is still to come.
         claim = await self._claim(
             claims.POSTS,
-            """EXISTS (SELECT FROM ledger.cards k WHERE k.case_id = posts.case_id AND k.message_ts IS NOT NULL)
+            """(kind = 'roll_up' OR EXISTS (
+                   SELECT FROM ledger.cards k WHERE k.case_id = posts.case_id AND k.message_ts IS NOT NULL))
                AND NOT EXISTS (SELECT FROM ledger.cards waiting
-                     WHERE waiting.message_ts IS NULL AND waiting.due_at <= clock_timestamp())
+                     WHERE waiting.message_ts IS NULL AND waiting.in_channel AND waiting.due_at <= clock_timestamp())
                AND NOT EXISTS (SELECT FROM ledger.posts older WHERE older.case_id = posts.case_id
                      AND older.state = 'queued' AND (older.created_at, older.post_id)
                                                   < (posts.created_at, posts.post_id))""",
@@ -234,11 +243,22 @@ class Publisher:
                 {"case_id": claim.row["case_id"]},
             )
             locale = await people.read_preference(conn, CHANNEL_LOCALE)
-        words = story_text(
-            from_json(claim.row["story"], Story),
-            messages=messages_for(locale or self._default_locale),
-            tz=self._zone,
-        )
+            names = await self._names_in(conn, claim)
+        messages = messages_for(locale or self._default_locale)
+        content: dict[str, Any]
+        if claim.row["kind"] == "roll_up":
+            summed = roll_up_card(
+                from_json(claim.row["story"], RollUp),
+                post_id=claim.key,
+                now=self._room.clock.now(),
+                messages=messages,
+                tz=self._zone,
+                names=names,
+            )
+            content = {"text": summed.text, "blocks": summed.blocks}
+        else:
+            story = from_json(claim.row["story"], Story)
+            content = {"text": story_text(story, messages=messages, tz=self._zone)}
         try:
             ts = await self._post_once(
                 claim,
@@ -246,7 +266,7 @@ class Publisher:
                 channel=claim.row["channel"],
                 thread_ts=thread_ts,
                 event={"event_type": POST_EVENT, "event_payload": {"post_id": claim.key}},
-                content={"text": words},
+                content=content,
             )
         except _TROUBLE as error:
             await self._put_off(claim, claims.POSTS, error)
@@ -261,7 +281,54 @@ class Publisher:
             )
         return True
 
-    # ---- What both share
+    async def _names_in(self, conn: AsyncConnection, claim: Claim) -> dict[str, str]:
+        """Display names of those whom a roll-up names."""
+        if claim.row["kind"] != "roll_up":
+            return {}
+        entries = from_json(claim.row["story"], RollUp).first
+        return await cases.read_names(conn, [e.assignee for e in entries if e.assignee])
+
+    # ---- Digests
+
+    async def _digest(self) -> bool:
+        claim = await self._claim(claims.DIGESTS, "true")
+        if claim is None:
+            return False
+        digest = from_json(claim.row["content"], Digest)
+        async with self._room.engine.connect() as conn:
+            locale = await people.read_preference(conn, CHANNEL_LOCALE)
+        rows = [row for part in digest.parts for row in part.rows]
+        drawn = digest_card(
+            digest,
+            tz=self._zone,
+            messages=messages_for(locale or self._default_locale),
+            links=await links_to(self._client, rows),
+        )
+        try:
+            ts = await self._post_once(
+                claim,
+                claims.DIGESTS,
+                channel=claim.row["channel"],
+                thread_ts=None,
+                event={"event_type": DIGEST_EVENT, "event_payload": {"digest_id": claim.key}},
+                content={"text": drawn.text, "blocks": drawn.blocks},
+            )
+        except _TROUBLE as error:
+            await self._put_off(claim, claims.DIGESTS, error)
+            return True
+        async with self._room.engine.begin() as conn:
+            written = await claims.finish(
+                conn,
+                claims.DIGESTS,
+                claim,
+                set_="state = 'sent', message_ts = :ts, last_error = NULL",
+                params={"ts": ts},
+            )
+            if written:
+                await audit.append(conn, [_digest_entry(claim, ts)])
+        return True
+
+    # ---- What all share
 
     async def _claim(self, queue: claims.Queue, also: str) -> Claim | None:
         async with self._room.engine.begin() as conn:
@@ -328,7 +395,10 @@ class Publisher:
     async def _put_off(self, claim: Claim, queue: claims.Queue, error: Exception) -> None:
         """Decide from Slack's answer when to try again, and whether the post may have happened."""
         code, due_in_s, answered = _reading_of(error, claim.attempts)
-        if code in _STUCK and self.stuck != code:
+        # Without its digest a team can still decide: that alone makes nobody unready.
+        if queue is claims.DIGESTS and code in _STUCK:
+            logger.error("Slack refuses the digest in %s: %s.", claim.row["channel"], code)
+        elif code in _STUCK and self.stuck != code:
             self.stuck = code
             logger.error(
                 "Slack refuses to post to channel %s: %s. See `mimawari doctor`.",
@@ -352,6 +422,42 @@ class Publisher:
                 due_in_s=due_in_s,
                 params={"error": code},
             )
+
+
+def _digest_entry(claim: Claim, ts: str) -> AuditEntry:
+    return AuditEntry(
+        actor="system",
+        tag=AuditTag.DIGEST_POSTED,
+        details={
+            "digest": claim.key,
+            "day": claim.row["day"].isoformat(),
+            "channel": claim.row["channel"],
+            "message_ts": ts,
+            "audit_seq": claim.row["audit_seq"],
+            "audit_hash": claim.row["audit_hash"],
+        },
+    )
+
+
+async def links_to(client: AsyncWebClient, rows: Iterable[CaseRow]) -> dict[int, str]:
+    """Where the cards of these cases stand; a case whose link Slack does not tell has none."""
+
+    async def link(channel: str, ts: str) -> str | None:
+        try:
+            answer = await client.chat_getPermalink(channel=channel, message_ts=ts)
+        except (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError):
+            return None
+        return str(answer["permalink"])
+
+    standing = {
+        row.case_id: (row.channel, row.message_ts)
+        for row in rows
+        if row.channel is not None and row.message_ts is not None
+    }
+    links = await asyncio.gather(*(link(channel, ts) for channel, ts in standing.values()))
+    return {
+        case_id: found for case_id, found in zip(standing, links, strict=True) if found is not None
+    }
 
 
 @asynccontextmanager

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from bot.cards.blocks import (
     Block,
+    actions,
+    button,
     message_text,
     section,
     sections_of,
@@ -23,8 +25,7 @@ from bot.cards.wording import (
     verb_name,
 )
 from bot.domain.audit import AuditTag
-from bot.domain.cases import CaseState
-from bot.domain.findings import Severity
+from bot.domain.cases import CaseState, QueueEntry
 from bot.domain.text import escape, user_text
 from bot.domain.verbs import Verb
 from bot.locale import N_, Messages
@@ -59,35 +60,18 @@ _TAGS = {
     AuditTag.OPERATION_UNKNOWN: N_("result not known yet"),
     AuditTag.OPERATION_ENDED: N_("result recorded"),
     AuditTag.OPERATIONS_STOPPED: N_("the rest stopped"),
+    AuditTag.OPERATION_BY_HAND: N_("done by hand"),
+    AuditTag.DECISION_TAKEN_BACK: N_("decision taken back"),
+    AuditTag.CASE_ASKED: N_("customer asked"),
+    AuditTag.CASE_ESCALATED: N_("case escalated"),
+    AuditTag.CASE_WAIT_OVER: N_("no answer in time"),
     AuditTag.CASE_SETTLED: N_("case settled"),
+    AuditTag.DIGEST_POSTED: N_("digest posted"),
     AuditTag.EFFECTS_PAUSED: N_("all operations paused"),
     AuditTag.EFFECTS_RESUMED: N_("operations resumed"),
     AuditTag.ROLES_CHANGED: N_("roles changed"),
     AuditTag.LEDGER_STARTED: N_("process started"),
 }
-
-
-class QueueLine(Protocol):
-    """An open case, as the ledger lists it."""
-
-    @property
-    def case_id(self) -> int: ...
-    @property
-    def severity(self) -> Severity: ...
-    @property
-    def state(self) -> CaseState: ...
-    @property
-    def opened_at(self) -> datetime: ...
-    @property
-    def assignee(self) -> str | None: ...
-    @property
-    def title_ja(self) -> str | None: ...
-    @property
-    def title_en(self) -> str | None: ...
-    @property
-    def amounts(self) -> Sequence[tuple[int, str]]: ...
-    @property
-    def deadline(self) -> datetime | None: ...
 
 
 class TrailLine(Protocol):
@@ -143,6 +127,14 @@ def missing_argument(name: str, argument: str, *, messages: Messages) -> str:
     )
 
 
+def no_such_day(asked: str, *, messages: Messages) -> Answer:
+    """Somebody asked for the digest of something that is no day, or none yet."""
+    told = messages.t(
+        "“{day}” is no past day. Please write it like 2026-11-22.", day=escape(asked, 40)
+    )
+    return Answer(text=told)
+
+
 def case_opened(case_id: int, *, messages: Messages, permalink: str | None = None) -> Answer:
     """The case that a command found or opened, with a link to its card where one stands."""
     if permalink is not None and permalink.startswith("https://") and "|" not in permalink:
@@ -152,13 +144,63 @@ def case_opened(case_id: int, *, messages: Messages, permalink: str | None = Non
     return Answer(text=messages.t("This is case {case}.", case=card))
 
 
+def next_case(
+    case_id: int, card_text: str, blocks: Sequence[Block], *, messages: Messages
+) -> Answer:
+    """The next case, with its own buttons, for the one who took it."""
+    head = messages.t("You look after case {case} now.", case=case_name(case_id))
+    return Answer(text=message_text([head]) + "\n" + card_text, blocks=[section(head), *blocks])
+
+
+def pressed(
+    name: str,
+    case_id: int,
+    *,
+    waits: bool,
+    starts_at: datetime | None,
+    messages: Messages,
+    tz: tzinfo,
+) -> Answer:
+    """What a press led to, and the way to the next case.
+
+    Args:
+        waits: another person must approve.
+        starts_at: until then it can be taken back.
+    """
+    action = action_name(name, messages)
+    case = case_name(case_id)
+    if waits:
+        told = messages.t(
+            "{case}: {action} waits for another person now.", case=case, action=action
+        )
+    elif starts_at is not None:
+        when = messages.clock_time(starts_at, tz)
+        told = messages.t(
+            "{case}: {action} starts at {when}; until then it can be taken back on the card.",
+            case=case,
+            action=action,
+            when=when,
+        )
+    else:
+        told = messages.t("{case}: {action} is recorded.", case=case, action=action)
+    return Answer(
+        text=message_text([told]),
+        blocks=[section(told), actions([next_button(messages)], block_id="queue:next")],
+    )
+
+
+def next_button(messages: Messages) -> Block:
+    """Takes the most urgent and dearest free case; carries nothing, since the ledger knows which."""
+    return button(messages.t("Next case"), action_id="act:next", value="-")
+
+
 def escape_url(url: str) -> str:
     """An address inside of <…>."""
     return url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E")
 
 
 def queue_answer(
-    entries: Sequence[QueueLine],
+    entries: Sequence[QueueEntry],
     *,
     now: datetime,
     messages: Messages,
@@ -172,12 +214,13 @@ def queue_answer(
         "{count} open cases, the most urgent first:",
         len(entries),
     )
-    return _answer(head, [_queue_line(entry, now, messages, names or {}) for entry in entries])
+    return _answer(head, [queue_line(entry, now, messages, names or {}) for entry in entries])
 
 
-def _queue_line(
-    entry: QueueLine, now: datetime, messages: Messages, names: Mapping[str, str]
+def queue_line(
+    entry: QueueEntry, now: datetime, messages: Messages, names: Mapping[str, str]
 ) -> str:
+    """One open case in one line."""
     mark, tag = severity_tag(entry.severity, messages)
     title = user_text(messages.pick(entry.title_ja, entry.title_en), _TITLE)
     parts = [
@@ -192,6 +235,8 @@ def _queue_line(
             if left > timedelta(0)
             else messages.t("shipping deadline has passed")
         )
+    if entry.waits:
+        parts.append(messages.t("waits for an answer"))
     if entry.state is not CaseState.OPEN:
         parts.append(messages.t(_STATES[entry.state]))
     parts.append(

@@ -143,6 +143,43 @@ def select(
     }
 
 
+def radio(label: str, *, block_id: str, options: Sequence[Block]) -> Block:
+    """A choice of which all ways stand there; the first one is chosen."""
+    return {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain(label, 2000),
+        "element": {
+            "type": "radio_buttons",
+            "action_id": block_id,
+            "options": list(options),
+            "initial_option": options[0],
+        },
+    }
+
+
+def text_input(label: str, *, block_id: str, initial: str) -> Block:
+    """Several lines that a person may change."""
+    return {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain(label, 2000),
+        "optional": True,
+        "element": {
+            "type": "plain_text_input",
+            "action_id": block_id,
+            "multiline": True,
+            "initial_value": cut(initial, SECTION),
+            "max_length": SECTION,
+        },
+    }
+
+
+def with_accessory(block: Block, element: Block) -> Block:
+    """A section with one element at its end."""
+    return {**block, "accessory": element}
+
+
 def checkboxes(
     label: str,
     *,

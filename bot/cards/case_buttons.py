@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bot.actions import registry
 from bot.cards.blocks import Block, button, option, overflow
+from bot.cards.progress import can_take_back, is_by_hand
 from bot.cards.wording import HOPELESS, button_label, counts_of, ranked_findings
 from bot.cases.targets import can_take, targets_of
 from bot.domain.actions import Action
@@ -21,6 +22,11 @@ _BY_HAND = {
     SubjectKind.LISTING: ("takedown",),
 }
 _UNDOING = ("release", "reinstate")
+
+
+def folded_menu(view: CaseView, messages: Messages) -> Block:
+    """All that a closed case can still be asked, in one menu."""
+    return _menu(view, messages, list(_undoing(view)) if view.state is CaseState.DONE else [])
 
 
 def buttons(view: CaseView, messages: Messages) -> list[Block]:
@@ -40,9 +46,13 @@ def _shown(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action
             approve = _button(view, "approve", messages.t("Approve…"), style="primary")
             return [approve, _button(view, "reject", messages.t("Reject…"))], []
         case CaseState.EXECUTING:
-            waiting = any(o.state is OperationState.QUEUED for o in view.operations)
+            if can_take_back(view):
+                return [_button(view, "take_back", messages.t("Take back"), style="danger")], []
+            by_hand = any(is_by_hand(o) for o in view.operations)
+            waiting = by_hand or any(o.state is OperationState.QUEUED for o in view.operations)
             stop = _button(view, "stop_rest", messages.t("Stop the rest"), style="danger")
-            return [stop] if waiting else [], []
+            record = _button(view, "by_hand", messages.t("Record what was done…"), style="primary")
+            return [*([record] if by_hand else []), *([stop] if waiting else [])], []
         case CaseState.DONE:
             return [_action_button(view, action, messages) for action in _undoing(view)], []
         case CaseState.DISMISSED:
@@ -137,6 +147,8 @@ def _menu(view: CaseView, messages: Messages, more: list[Action]) -> Block:
         )
         entries.append(_entry(view, "claim", claim))
     entries.append(_entry(view, "details", messages.t("Details…")))
+    if view.state in {CaseState.OPEN, CaseState.PARTLY_DONE}:
+        entries.append(_entry(view, "consult", messages.t("Ask the customer or escalate…")))
     admin_url = next((m.facts.admin_url for m in view.members if _is_web(m.facts.admin_url)), None)
     room = _MENU - len(entries) - (1 if admin_url else 0)
     for action in more[:room]:

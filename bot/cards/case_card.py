@@ -13,10 +13,14 @@ from bot.cards.blocks import (
     context,
     header,
     message_text,
+    mrkdwn_section,
     section,
     table,
+    with_accessory,
 )
-from bot.cards.case_buttons import buttons
+from bot.cards.case_buttons import buttons, folded_menu
+from bot.cards.modal_by_hand import hand_link
+from bot.cards.progress import is_by_hand
 from bot.cards.wording import (
     account_kind,
     case_name,
@@ -87,6 +91,8 @@ def case_card(
             two are one.
     """
     drawing = Drawing(view=view, now=now, wall=wall or now, tz=tz, messages=messages)
+    if view.folded and view.state in _CLOSED:
+        return _folded(drawing)
     title = _title(drawing)
     lines = list(_lines(drawing))
     rows = [] if view.state in _CLOSED else _rows(drawing)
@@ -103,6 +109,13 @@ def case_card(
         blocks.append(table(rows, right=_money_columns(rows, messages)))
     if rest:
         blocks.append(context(rest))
+    links = [
+        hand_link(view, operation, messages)
+        for operation in view.operations
+        if is_by_hand(operation)
+    ]
+    if links:
+        blocks.append(mrkdwn_section("\n".join(f"• {link}" for link in links[:ROWS])))
     if proof:
         blocks.append(context(proof))
     blocks.append(context([foot]))
@@ -113,6 +126,25 @@ def case_card(
     return CardMessage(
         text=message_text(told),
         blocks=blocks,
+        metadata={"event_type": "mimawari_case", "event_payload": {"case_id": view.case_id}},
+    )
+
+
+def _folded(drawing: Drawing) -> CardMessage:
+    """One line: what came of it, and what it was."""
+    view, messages = drawing.view, drawing.messages
+    outcome = next(
+        iter(progress.state_lines(view, messages, tz=drawing.tz, wall=drawing.wall)), ""
+    ).partition("\n")[0]
+    line = messages.dots([outcome, case_name(view.case_id), _title(drawing)])
+    return CardMessage(
+        text=message_text([line]),
+        blocks=[
+            with_accessory(
+                section(line, block_id=f"case:{view.case_id}:{view.version}"),
+                folded_menu(view, messages),
+            )
+        ],
         metadata={"event_type": "mimawari_case", "event_payload": {"case_id": view.case_id}},
     )
 
@@ -375,6 +407,11 @@ def _foot(drawing: Drawing) -> str:
             messages.t("Case {case}", case=case_name(view.case_id)),
             opened,
             messages.t("looked after by: {name}", name=assignee),
+            *(
+                [messages.n("{count} note", "{count} notes", view.note_count)]
+                if view.note_count
+                else []
+            ),
         ]
     )
 

@@ -52,7 +52,8 @@ _DECISION_STATES = {
     DecisionState.APPROVED: N_("decided"),
     DecisionState.REJECTED: N_("rejected"),
     DecisionState.EXPIRED: N_("not approved in time"),
-    DecisionState.SUPERSEDED: N_("taken back"),
+    DecisionState.SUPERSEDED: N_("superseded"),
+    DecisionState.TAKEN_BACK: N_("taken back"),
 }
 
 
@@ -98,7 +99,26 @@ def details_modal(
             header(messages.t("What was decided and done")),
             *sections_of(history, _HISTORY_SECTIONS),
         ]
+    if view.notes:
+        blocks += [header(messages.t("Notes")), *sections_of(list(_notes(view, messages, tz)), 4)]
     return modal("details", blocks, messages=messages)
+
+
+def _notes(view: CaseView, messages: Messages, tz: tzinfo) -> Iterator[str]:
+    """The newest of what people wrote in the thread."""
+    older = view.note_count - len(view.notes)
+    if older > 0:
+        yield messages.n(
+            "{count} older note in the thread", "{count} older notes in the thread", older
+        )
+    for note in view.notes:
+        yield messages.dots(
+            [
+                messages.moment(note.at, tz),
+                named(note.author, view.names, messages),
+                user_text(note.body, 500),
+            ]
+        )
 
 
 def _fitting(lines: list[str], messages: Messages) -> list[Block]:
@@ -175,6 +195,9 @@ def _decided(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo)
             person_name(a.user_id, view.names, messages) for a in decision.approvals
         )
         parts.append(messages.t("approved by {name}", name=who))
+    if decision.taken_back_by is not None:
+        who = person_name(decision.taken_back_by, view.names, messages)
+        parts.append(messages.t("taken back by {name}", name=who))
     if decision.rejected_by is not None:
         who = person_name(decision.rejected_by, view.names, messages)
         parts.append(messages.t("rejected by {name}", name=who))

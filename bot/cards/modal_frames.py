@@ -27,6 +27,8 @@ _TITLES = {
     "reject": N_("Reject"),
     "dismiss": N_("Not fraud"),
     "details": N_("Details"),
+    "consult": N_("Ask or escalate"),
+    "by_hand": N_("Done by hand"),
 }
 
 DISMISS_REASONS = (

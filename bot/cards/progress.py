@@ -23,8 +23,10 @@ from bot.domain.cases import (
     DecisionState,
     Operation,
     OperationState,
+    Wait,
+    WaitKind,
 )
-from bot.domain.verbs import Verb
+from bot.domain.verbs import OperationClass, Verb
 from bot.locale import Messages
 
 _REASONS = 6
@@ -36,6 +38,8 @@ def state_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetim
     """The state of a case in one or two sentences; nothing for one that nobody has touched."""
     decision = view.decision
     mine = operations_of(view, decision)
+    if view.wait is not None:
+        yield _waits(view, view.wait, messages, tz, wall)
     match view.state:
         case CaseState.OPEN:
             if decision is not None:
@@ -44,7 +48,15 @@ def state_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetim
             if decision is not None:
                 yield _waiting(view, decision, messages, tz, wall)
         case CaseState.EXECUTING:
+            if decision is not None and can_take_back(view):
+                yield _about_to_start(view, decision, messages, tz)
+                return
             yield _under_way(mine, messages)
+            if any(is_by_hand(operation) for operation in mine):
+                yield messages.t(
+                    "✋ Please do these in the back office, then record it: the marketplace has no"
+                    " way to do them from here."
+                )
             unknown = _unknown(mine, messages, wall)
             if unknown:
                 yield unknown
@@ -56,6 +68,60 @@ def state_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetim
                 yield from _earlier(view, decision, messages, tz, wall)
         case CaseState.DISMISSED:
             yield _dismissed(view, decision, messages, tz)
+
+
+def can_take_back(view: CaseView) -> bool:
+    """Whether nothing of the present decision has begun, as far as the card knows."""
+    decision = view.decision
+    mine = operations_of(view, decision)
+    return (
+        view.state is CaseState.EXECUTING
+        and decision is not None
+        and decision.starts_at is not None
+        and bool(mine)
+        and all(o.state is OperationState.QUEUED and o.attempts == 0 for o in mine)
+    )
+
+
+def is_by_hand(operation: Operation) -> bool:
+    """Whether an operation waits for somebody to do it in the back office."""
+    return (
+        operation.operation_class is OperationClass.MANUAL
+        and operation.state is OperationState.PENDING
+    )
+
+
+def _about_to_start(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo) -> str:
+    action = registry().get(decision.action)
+    what = (
+        action_sentence(action, counts_of(decision.targets), messages, done=False)
+        if action is not None
+        else action_name(decision.action, messages)
+    )
+    when = messages.clock_time(decision.starts_at, tz) if decision.starts_at else "—"
+    first = messages.t("⏳ Starts at {when}; until then it can be taken back.", when=when)
+    return f"{messages.dots([first, *_people(view, decision, messages)])}\n{what}"
+
+
+def _waits(view: CaseView, wait: Wait, messages: Messages, tz: tzinfo, wall: datetime) -> str:
+    """Whose answer is awaited, and until when."""
+    name = named(wait.by, view.names, messages)
+    since = messages.moment(wait.since, tz, wall)
+    if wait.kind is WaitKind.CUSTOMER:
+        told = messages.t(
+            "🟡 Waiting for the customer — {when}: {name} asked", when=since, name=name
+        )
+    else:
+        told = messages.t(
+            "🟡 Escalated to {group} — {when}: by {name}",
+            group=f"@{wait.group}",
+            when=since,
+            name=name,
+        )
+    if wait.until is None:
+        return told
+    until = messages.moment(wait.until, tz, wall)
+    return messages.dots([told, messages.t("until {when}", when=until)])
 
 
 def lasting(operations: Iterable[Operation]) -> list[Operation]:
@@ -237,7 +303,13 @@ def _before(
                 "Last: the request ({action}) was not approved in time.", action=action
             )
         case DecisionState.SUPERSEDED:
-            return messages.t("Last: the request ({action}) was taken back.", action=action)
+            return messages.t("Last: the request ({action}) was superseded.", action=action)
+        case DecisionState.TAKEN_BACK:
+            return messages.t(
+                "Last: {name} took the decision back ({action}); nothing was done.",
+                name=named(decision.taken_back_by, view.names, messages),
+                action=action,
+            )
         case DecisionState.APPROVED | DecisionState.AWAITING_APPROVAL:
             done = [o for o in mine if o.state is OperationState.SUCCEEDED]
             return messages.t(

@@ -88,6 +88,13 @@ def refusal_sentence(
             return t(
                 "Operations of this case are under way. Please wait until the card shows their end."
             )
+        case RefusalCode.TOO_LATE:
+            return t(
+                "It has begun already and cannot be taken back. What was not sent yet can still be"
+                " stopped on the card."
+            )
+        case RefusalCode.QUEUE_EMPTY:
+            return t("No case waits for somebody to take it. All open ones: `/cre queue`.")
         case RefusalCode.TRY_AGAIN:
             return t("That took too long, so nothing was done. Please try again.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import tzinfo
 
 from bot.actions import registry
@@ -13,6 +14,7 @@ from bot.cards.wording import (
     evidence_line,
     market_reason,
     mention_groups,
+    mention_person,
     reason_words,
     status_name,
     verb_name,
@@ -43,13 +45,15 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
         case StoryKind.REQUESTED:
             return _requested(story, messages, tz, who) + reason
         case StoryKind.APPROVED:
-            return t("{name} approved: {action}.", name=who, action=action)
+            told = t("{name} approved: {action}.", name=who, action=action)
+            return told + _starts(story, messages, tz)
         case StoryKind.REJECTED:
             return t("{name} rejected: {action}.", name=who, action=action) + reason
         case StoryKind.EXPIRED:
             return t("The request ({action}) was not approved in time.", action=action)
         case StoryKind.DECIDED:
-            return t("{name} decided: {action}.", name=who, action=action) + reason
+            told = t("{name} decided: {action}.", name=who, action=action)
+            return told + reason + _starts(story, messages, tz)
         case StoryKind.OPERATION_FAILED:
             return t(
                 "{ids}: {verb} was not done, {reason}.",
@@ -81,6 +85,22 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
             return told
         case StoryKind.CLAIMED:
             return t("{name} looks after this case.", name=who)
+        case StoryKind.TAKEN_BACK:
+            return t(
+                "{name} took the decision back: {action}. Nothing was done.",
+                name=who,
+                action=action,
+            )
+        case StoryKind.ASKED:
+            return _asked(story, messages, tz, who)
+        case StoryKind.ESCALATED:
+            return _escalated(story, messages, tz, who)
+        case StoryKind.WAIT_OVER:
+            return _mention(story) + t(
+                "No answer came in time. The case is open for everybody again."
+            )
+        case StoryKind.BY_HAND:
+            return _by_hand(story, messages, who)
         case StoryKind.NOTED:
             note = escape(story.note or "", 500)
             return t("{name} noted: {note}", name=who, note=note)
@@ -145,6 +165,55 @@ def _requested(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
     if groups:
         return told + "\n" + messages.t("{groups} Please approve or reject it.", groups=groups)
     return told
+
+
+def _starts(story: Story, messages: Messages, tz: tzinfo) -> str:
+    if story.starts_at is None:
+        return ""
+    when = escape(messages.clock_time(story.starts_at, tz))
+    return "\n" + messages.t(
+        "It will be carried out at {when}; until then it can be taken back.", when=when
+    )
+
+
+def _asked(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
+    until = escape(messages.moment(story.expires_at, tz)) if story.expires_at else "—"
+    told = messages.t(
+        "{name} asks the customer and awaits the answer until {when}.", name=who, when=until
+    )
+    return told + _quoted(story.note)
+
+
+def _escalated(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
+    until = escape(messages.moment(story.expires_at, tz)) if story.expires_at else "—"
+    told = messages.t(
+        "{name} passes this case on. Please look at it by {when}.", name=who, when=until
+    )
+    groups = mention_groups(story.approver_groups)
+    return (f"{groups} {told}" if groups else told) + _quoted(story.note)
+
+
+def _by_hand(story: Story, messages: Messages, who: str) -> str:
+    told = messages.n(
+        "{name} did {count} operation by hand.",
+        "{name} did {count} operations by hand.",
+        story.count,
+        name=who,
+    )
+    if story.subject_ids:
+        told += "\n" + messages.t("Not done: {ids}.", ids=_ids(replace(story, count=0), messages))
+    return told
+
+
+def _quoted(words: str | None) -> str:
+    """What a person wrote, line by line as a quotation."""
+    lines = [escape(line, 500) for line in (words or "").splitlines()[:20]]
+    return "".join(f"\n> {line}" for line in lines if line)
+
+
+def _mention(story: Story) -> str:
+    """The one who must act, pinged."""
+    return f"{mention_person(story.mention)} " if mention_person(story.mention) else ""
 
 
 def _completed(story: Story, messages: Messages) -> str:

@@ -44,6 +44,9 @@ STEPS = {
     "queue": N_("Seeing the queue"),
     "audit": N_("Seeing the audit log"),
     "stop_rest": N_("Stopping operations"),
+    "take_back": N_("Taking a decision back"),
+    "consult": N_("Asking the customer or escalating"),
+    "by_hand": N_("Recording what was done by hand"),
 }
 
 _STATUSES = {
@@ -105,6 +108,7 @@ _MARKET_CODES = {
     "already_removed": N_("it is removed already"),
     "amount_exceeds_paid": N_("the amount is more than what was paid"),
     "state_changed": N_("it changed after it was shown"),
+    "not_done_by_hand": N_("it was not done by hand"),
     "not_found": N_("the marketplace does not know it"),
     "outcome_unknown": N_("the marketplace did not say whether it was done; please check there"),
     "partly_succeeded": N_("some of its steps failed; please check in the marketplace"),
@@ -145,6 +149,11 @@ def address(name: str | None, messages: Messages) -> str:
 def mention_groups(group_ids: Iterable[str]) -> str:
     """User groups as live mentions: the only ones that we write, for those who must act."""
     return " ".join(f"<!subteam^{id_}>" for id_ in group_ids if _GROUP.fullmatch(id_))
+
+
+def mention_person(user_id: str | None) -> str:
+    """A person as a live mention, for the one who must act."""
+    return f"<@{user_id}>" if user_id and _GROUP.fullmatch(user_id) else ""
 
 
 def subject_id(subject: Subject) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
-from bot.cases.deciding import Decided
+from bot.cases.deciding import Decided, begins_at
 from bot.cases.freezing import (
     carry_out,
 )
@@ -46,8 +48,14 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
         if not await cases.insert_approval(conn, decision, press.user_id):
             return Refusal(code=RefusalCode.ALREADY_APPROVED, action=decision.action)
         complete = len(decision.approvals) + 1 >= decision.approvals_needed
+        action = registry()[decision.action]
         if complete:
-            await cases.end_decision(conn, decision_id, DecisionState.APPROVED)
+            decision = replace(
+                decision, starts_at=begins_at(room, action, await database_now(conn))
+            )
+            await cases.end_decision(
+                conn, decision_id, DecisionState.APPROVED, starts_at=decision.starts_at
+            )
         await cases.move_case(
             conn,
             view.case_id,
@@ -56,7 +64,7 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
             by=press.user_id,
         )
         if complete:
-            await carry_out(conn, view, decision, registry()[decision.action])
+            await carry_out(conn, view, decision, action)
         await posts.queue_story(
             conn,
             view.case_id,
@@ -65,6 +73,7 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
                 by=press.user_id,
                 by_name=person.display_name,
                 action=decision.action,
+                starts_at=decision.starts_at,
             ),
             dedupe_key=f"approval:{decision_id}:{press.user_id}",
         )
@@ -81,7 +90,12 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
             ],
         )
     room.bell.ring(OPERATIONS, CARDS, POSTS)
-    return Decided(case_id=view.case_id, decision_id=decision_id, awaiting_approval=not complete)
+    return Decided(
+        case_id=view.case_id,
+        decision_id=decision_id,
+        awaiting_approval=not complete,
+        starts_at=decision.starts_at,
+    )
 
 
 async def reject(

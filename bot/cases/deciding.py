@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.actions import registry
 from bot.cases import policy as rules
@@ -36,6 +36,8 @@ class Decided:
     case_id: int
     decision_id: str | None
     awaiting_approval: bool = False
+    starts_at: datetime | None = None
+    """Until then it can be taken back."""
 
 
 async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
@@ -68,6 +70,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
             return refusal
         waits = permitted.approvals_needed > 0
         now = await database_now(conn)
+        starts_at = None if waits else begins_at(room, action, now)
         decision = freeze(
             view,
             choice,
@@ -79,6 +82,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
             expires_at=now + timedelta(hours=room.policy.file.request_lifetime_hours)
             if waits
             else None,
+            starts_at=starts_at,
         )
         moved = await cases.move_case(
             conn,
@@ -105,6 +109,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
                 reason=choice.reason,
                 note=choice.note,
                 expires_at=decision.expires_at,
+                starts_at=starts_at,
                 approver_groups=await group_ids(
                     conn, room.policy.groups_of(permitted.approver_roles) if waits else ()
                 ),
@@ -113,7 +118,19 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         )
         await audit.append(conn, decision_entries(decision, press.user_id, waits=waits))
     room.bell.ring(OPERATIONS, CARDS, POSTS)
-    return Decided(case_id=view.case_id, decision_id=decision.decision_id, awaiting_approval=waits)
+    return Decided(
+        case_id=view.case_id,
+        decision_id=decision.decision_id,
+        awaiting_approval=waits,
+        starts_at=starts_at,
+    )
+
+
+def begins_at(room: Room, action: Action, now: datetime) -> datetime | None:
+    """When a decision of this action, taken now, is carried out; None: at once."""
+    if not action.dangerous or room.delay_s <= 0:
+        return None
+    return now + timedelta(seconds=room.delay_s)
 
 
 async def dismiss(

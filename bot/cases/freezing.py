@@ -53,6 +53,7 @@ def freeze(
     now: datetime,
     approver_roles: tuple[str, ...] = (),
     expires_at: datetime | None = None,
+    starts_at: datetime | None = None,
 ) -> Decision:
     chosen = set(choice.targets)
     plans = tuple(plan for plan in choice.plans if (plan.verb, plan.subject) in chosen)
@@ -75,6 +76,7 @@ def freeze(
         approver_roles=approver_roles,
         expires_at=expires_at,
         decided_at=None if waits else now,
+        starts_at=starts_at,
     )
 
 
@@ -92,7 +94,9 @@ def params_hash(
             "targets": sorted(
                 [verb.value, subject.kind.value, subject.id] for verb, subject in choice.targets
             ),
-            "tokens": sorted([plan.verb.value, plan.subject.id, plan.token] for plan in plans),
+            "tokens": sorted(
+                [plan.verb.value, plan.subject.id, plan.token or ""] for plan in plans
+            ),
             "amounts": sorted([amount, currency] for amount, currency in amounts),
         }
     )
@@ -134,7 +138,7 @@ async def queue_operations(
         }
         if decision.note:
             body["note"] = decision.note
-        if plan is not None:
+        if plan is not None and plan.token is not None:
             body["plan_token"] = plan.token
         capability = classes.get(verb)
         await operations.insert_operation(
@@ -151,6 +155,7 @@ async def queue_operations(
                 operation_class=capability.operation_class if capability else OperationClass.NONE,
                 amount=facts[subject].amount if subject in facts else None,
                 currency=facts[subject].currency if subject in facts else None,
+                starts_at=decision.starts_at,
             ),
         )
 

@@ -18,10 +18,12 @@ from bot.domain.roles import Person
 from bot.ledger import cases, people
 
 DISMISS = "dismiss"
+DETAILS = "details"
+BY_HAND = "by_hand"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
-_UNDOING = frozenset({"reinstate", "release"})
+UNDOING = frozenset({"reinstate", "release"})
 
 
 async def enter(
@@ -43,7 +45,7 @@ async def enter(
 
 
 def state_refusal(view: CaseView, action: str) -> Refusal | None:
-    if view.state in (_UNDOABLE if action in _UNDOING else _DECIDABLE):
+    if view.state in (_UNDOABLE if action in UNDOING else _DECIDABLE):
         return None
     match view.state:
         case CaseState.AWAITING_APPROVAL:
@@ -66,6 +68,8 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
 
     A refusal is written to the log as at a decision, so that the answer comes at the press.
     """
+    if action == DETAILS:
+        return await _may_look(room, press)
     async with room.engine.begin() as conn:
         entered = await enter(conn, room, press, action)
         if isinstance(entered, Refusal):
@@ -92,6 +96,10 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
                 refusal = None
             else:
                 refusal = rules.no_role(room.policy, "reject", rule.approve if rule else ())
+        elif action == BY_HAND:
+            if view.state is not CaseState.EXECUTING:
+                return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
+            refusal = rules.judge_step(room.policy, action, person)
         else:
             stopped = state_refusal(view, action) or await brake(conn, action)
             if stopped is not None:
@@ -100,6 +108,21 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
         if refusal is not None:
             return await deny(conn, press.user_id, refusal, action=action, case_id=view.case_id)
         return view
+
+
+async def _may_look(room: Room, press: Press) -> CaseView | Refusal:
+    """Whoever may see cases sees them as they are now, whatever state they saw before."""
+    async with room.engine.begin() as conn:
+        person = await know(conn, room, press.user_id)
+        refusal = (
+            person
+            if isinstance(person, Refusal)
+            else rules.judge_step(room.policy, DETAILS, person)
+        )
+        if refusal is not None:
+            return await deny(conn, press.user_id, refusal, action=DETAILS, case_id=press.case_id)
+        view = await cases.read_view(conn, press.case_id)
+    return view or Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
 
 
 def needs_second_person(room: Room, person: Person, view: CaseView, action: str) -> bool:

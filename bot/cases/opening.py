@@ -104,6 +104,7 @@ async def _open_finding(
             opened_by=None,
             channel=room.channel,
             priority=priority,
+            in_channel=finding.severity in room.policy.file.cards_for,
         )
         await cases.add_members(conn, case_id, members, now)
         await cases.attach_finding(conn, finding_id, case_id)
@@ -114,6 +115,8 @@ async def _open_finding(
         added = await cases.add_members(conn, case_id, members, now)
         await cases.attach_finding(conn, finding_id, case_id)
         await cases.raise_severity(conn, case_id, finding.severity, priority)
+        if finding.severity in room.policy.file.cards_for:
+            await cases.show_card(conn, case_id)
         # While a request waits or runs, what is being decided on does not change with a newcomer.
         await cases.touch_case(
             conn, case_id, moves_version=bool(added) and state.value in {"open", "partly_done"}

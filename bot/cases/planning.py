@@ -56,7 +56,9 @@ async def fetch_plans(
     return tuple(plan for plan in plans if plan is not None)
 
 
-async def prepare(room: Room, api: Marketplace, press: Press, action_name: str) -> Prepared | Refusal:
+async def prepare(
+    room: Room, api: Marketplace, press: Press, action_name: str
+) -> Prepared | Refusal:
     """Fetch and keep the plans of an action for a case, for a modal to show to this person."""
     view = await may_open_modal(room, press, action_name)
     if isinstance(view, Refusal):

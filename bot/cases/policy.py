@@ -13,12 +13,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bot.domain.errors import SayableError
+from bot.domain.findings import Severity
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person, Role
 
 ROLES_MAX_AGE_S = 300.0
 DEFAULT_POLICY = Path(__file__).parent / "policy.yml"
-STEPS = ("dismiss", "claim", "details", "stop_rest", "audit")
+STEPS = ("dismiss", "claim", "consult", "by_hand", "details", "stop_rest", "audit")
 """What people do to a case that is no action on the marketplace."""
 
 
@@ -54,6 +55,10 @@ class PolicyFile(BaseModel):
 
     roles: Mapping[Role, RoleSource]
     request_lifetime_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 8
+    take_back_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
+    cards_for: tuple[Severity, ...] = (Severity.P1,)
+    customer_wait_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 24
+    escalation_wait_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
     actions: Mapping[str, ActionRule]
 
 

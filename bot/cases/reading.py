@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 
 from bot.cases.policy import judge_step
 from bot.cases.room import Room, deny, know
+from bot.domain.cases import QueueEntry
 from bot.domain.refusals import Refusal
 from bot.domain.subjects import Subject, SubjectKind
-from bot.ledger import audit, cases
+from bot.ledger import audit, cases, queue
 from bot.ledger.audit import WrittenEntry
-from bot.ledger.cases import QueueEntry
 
 QUEUE_LENGTH = 20
 TRAIL_LENGTH = 20
@@ -26,7 +26,7 @@ async def queue_for(room: Room, user_id: str) -> Sequence[QueueEntry] | Refusal:
         )
         if refusal is not None:
             return await deny(conn, user_id, refusal, action="queue", case_id=None)
-        return await cases.read_queue(conn, QUEUE_LENGTH)
+        return await queue.read_queue(conn, QUEUE_LENGTH)
 
 
 async def trail_of(room: Room, user_id: str, name: str) -> Sequence[WrittenEntry] | Refusal:

@@ -62,7 +62,7 @@ async def record(room: Room, operation: ClaimedOperation, what: str, result: Res
         if result.state is OperationState.SUCCEEDED and result.outcome is not None:
             await _store_after(conn, operation, result.outcome.after)
         await _tell(conn, operation, result)
-        settled = await _settle(conn, room, operation.case_id, head.version, head.state)
+        settled = await settle(conn, room, operation.case_id, head.version, head.state)
         if settled is None:
             await cases.touch_case(conn, operation.case_id)
         else:
@@ -141,16 +141,19 @@ async def settle_stopped(room: Room, case_id: int) -> None:
         head = await cases.lock_case(conn, case_id)
         if head is None:
             return
-        entry = await _settle(conn, room, case_id, head.version, head.state)
+        entry = await settle(conn, room, case_id, head.version, head.state)
         if entry is not None:
             await audit.append(conn, [entry])
     room.bell.ring(CARDS, POSTS)
 
 
-async def _settle(
+async def settle(
     conn: AsyncConnection, room: Room, case_id: int, version: int, state: CaseState
 ) -> AuditEntry | None:
-    """Move a case on when none of its operations is open any more; None if it is not time."""
+    """Move a case on when none of its operations is open any more; None if it is not time.
+
+    Returns the entry for the log, which the caller appends last.
+    """
     if state is not CaseState.EXECUTING or await operations.count_open(conn, case_id) > 0:
         return None
     view = await cases.read_view(conn, case_id)

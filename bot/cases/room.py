@@ -32,6 +32,15 @@ class Room:
     bell: Bell
     channel: str
     home_team: str
+    take_back_s: float | None = None
+    """In place of the policy's, as where the market's clock runs faster than ours."""
+
+    @property
+    def delay_s(self) -> float:
+        """How long a dangerous decision waits before it is carried out."""
+        if self.take_back_s is not None:
+            return self.take_back_s
+        return self.policy.file.take_back_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

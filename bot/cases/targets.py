@@ -35,6 +35,27 @@ def can_take(verb: Verb, facts: MemberFacts) -> bool:
             return True
 
 
+def shows(verb: Verb, facts: MemberFacts) -> bool:
+    """Whether the marketplace's own data tell that a verb took effect; False where they cannot tell."""
+    match verb:
+        case Verb.HOLD:
+            return facts.held_at is not None
+        case Verb.RELEASE:
+            return facts.held_at is None and facts.status is not None
+        case Verb.CANCEL:
+            return facts.canceled_at is not None or facts.status == "canceled"
+        case Verb.SUSPEND:
+            return facts.suspended_at is not None or facts.status == "suspended"
+        case Verb.REINSTATE:
+            return facts.suspended_at is None and facts.status == "active"
+        case Verb.TAKEDOWN:
+            return facts.status in {"removed", "hidden"}
+        case Verb.RESTORE:
+            return facts.status == "active"
+        case Verb.REFUND | Verb.WARN | Verb.REMOVE_POST | Verb.RESTORE_POST | Verb.REMOVE_FOLLOWS:
+            return False
+
+
 def _gone(facts: MemberFacts) -> bool:
     return (
         facts.canceled_at is not None

@@ -9,7 +9,7 @@ from enum import StrEnum
 from bot.domain.findings import Finding, Severity
 from bot.domain.plans import Plan, PlanStep
 from bot.domain.subjects import Subject
-from bot.domain.verbs import Verb
+from bot.domain.verbs import OperationClass, Verb
 
 
 class CaseState(StrEnum):
@@ -28,6 +28,8 @@ class DecisionState(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    TAKEN_BACK = "taken_back"
+    """Approved, and stopped by a person before anything of it was sent."""
 
 
 class OperationState(StrEnum):
@@ -99,8 +101,9 @@ class Operation:
     subject: Subject
     state: OperationState
     plan_token: str | None
+    operation_class: OperationClass = OperationClass.KEY
     resolved_by: str | None = None
-    """How an unknown was resolved: answer, lookup, resend or human."""
+    """How its end is known: answer, lookup, resend, human (somebody said so) or seen in the marketplace."""
     attempts: int = 0
     failure_code: str | None = None
     failure_message: str | None = None
@@ -144,6 +147,36 @@ class Decision:
     rejected_reason: str | None = None
     expires_at: datetime | None = None
     decided_at: datetime | None = None
+    starts_at: datetime | None = None
+    """Until then it can be taken back, by the database's clock; None: it is carried out at once."""
+    taken_back_by: str | None = None
+
+
+class WaitKind(StrEnum):
+    CUSTOMER = "customer"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A case waits for an answer: of the customer, or of the people of a user group."""
+
+    kind: WaitKind
+    by: str
+    since: datetime
+    """By the database's clock, as `until`."""
+    until: datetime | None
+    group: str | None = None
+    """The user group's handle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a person wrote in the case's thread."""
+
+    author: str
+    body: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +219,14 @@ class CaseView:
     """The verbs that the marketplace offers; no button for others."""
     channel: str | None = None
     message_ts: str | None = None
+    in_channel: bool = True
+    """False: it waits in the queue and has no card."""
+    wait: Wait | None = None
+    folded: bool = False
+    """Closed for a while: the card is one line."""
+    notes: tuple[Note, ...] = ()
+    """The newest few, oldest first."""
+    note_count: int = 0
 
     @property
     def decision(self) -> Decision | None:
@@ -201,3 +242,37 @@ class CaseView:
             if member.subject.kind == "order" and facts.amount is not None and facts.currency:
                 sums[facts.currency] = sums.get(facts.currency, 0) + facts.amount
         return tuple(sorted(((a, c) for c, a in sums.items()), reverse=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEntry:
+    """One open case as a list tells of it."""
+
+    case_id: int
+    severity: Severity
+    state: CaseState
+    opened_at: datetime
+    assignee: str | None
+    title_ja: str
+    title_en: str
+    amounts: tuple[tuple[int, str], ...]
+    deadline: datetime | None
+    waits: bool = False
+    """For an answer of the customer or of another group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollUp:
+    """What the queue beside the channel holds at the end of an hour; times by the market's clock."""
+
+    since: datetime
+    until: datetime
+    new: tuple[tuple[Severity, int], ...]
+    """Cases that came since then, by severity."""
+    left: tuple[tuple[Severity, int], ...]
+    """All that nobody has taken yet."""
+    amounts: tuple[tuple[int, str], ...]
+    """Money at risk in what is left, one pair (amount, currency) a currency."""
+    oldest_at: datetime | None
+    first: tuple[QueueEntry, ...]
+    """The most urgent and dearest."""

@@ -35,6 +35,9 @@ class RefusalCode(StrEnum):
     """A request waits for approval already."""
     BUSY = "busy"
     """Operations are under way."""
+    TOO_LATE = "too_late"
+    """What was to be taken back has begun already."""
+    QUEUE_EMPTY = "queue_empty"
     TRY_AGAIN = "try_again"
     """Slack or we were too slow; nothing was done."""
 

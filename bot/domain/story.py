@@ -34,6 +34,16 @@ class StoryKind(StrEnum):
     DISMISSED = "dismissed"
     CLAIMED = "claimed"
     NOTED = "noted"
+    TAKEN_BACK = "taken_back"
+    """`by`, `action`: a decision was stopped before anything of it was sent."""
+    ASKED = "asked"
+    """`by`, `note` (the text that the customer is to get), `expires_at`."""
+    ESCALATED = "escalated"
+    """`by`, `note`, `approver_groups`: the group that must look."""
+    WAIT_OVER = "wait_over"
+    """`by`: who asked; no answer came in time. `mention` is who must look."""
+    BY_HAND = "by_hand"
+    """`by`, `count` operations done by hand, `subject_ids` of those that were not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,5 +68,9 @@ class Story:
     listings: int = 0
     count: int = 0
     expires_at: datetime | None = None
+    starts_at: datetime | None = None
+    """Until then a decision can be taken back."""
+    mention: str | None = None
+    """A user id to be mentioned, since that person must act."""
     approver_groups: tuple[str, ...] = ()
     """User group ids to be mentioned: the only mention that pings, since they must act."""

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import aiohttp
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 
 from bot.actions import registry
-from bot.cards import modals
-from bot.cases.deciding import decide, stop_rest
+from bot.cards import answers, modals
+from bot.cards.answers import Answer
+from bot.cards.case_card import case_card
+from bot.cases.deciding import Decided, decide, stop_rest
 from bot.cases.freezing import Choice
 from bot.cases.gate import may_open_modal
 from bot.cases.opening import claim_case
 from bot.cases.planning import prepare, read_case
+from bot.cases.queueing import take_next
 from bot.cases.recording import settle_stopped
 from bot.cases.room import Press
+from bot.cases.taking_back import take_back
 from bot.cases.targets import targets_of
 from bot.detections.detection import Text
 from bot.domain.cases import CaseView
+from bot.domain.clock import WallClock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk, slack_code
 from bot.handlers.payloads import Click
@@ -30,13 +36,21 @@ logger = logging.getLogger(__name__)
 
 RETRY = "retry"
 OPEN_ADMIN = "open_admin"
+NEXT = "next"
+MODALS = frozenset({"approve", "reject", "dismiss", "details", "consult", "by_hand"})
+"""Steps of a case that ask something before they do anything."""
 
 
 async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
     """Decide, or open a modal, then acknowledge; every press gets exactly one answer."""
+    if click.name == NEXT:
+        await _next(desk, click, ack)
+        return
     if click.press is None or click.name == OPEN_ADMIN:
         await ack()
         return
+    decided: Decided | None = None
+    answer: Decided | Refusal | None
     name = click.name
     if name == RETRY:
         name = await _last_action(desk, click.press)
@@ -44,9 +58,12 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
         refusal = await claim_case(desk.room, user_id=click.user_id, case_id=click.press.case_id)
     elif name == "stop_rest":
         refusal = await _stop(desk, click.press)
+    elif name == "take_back":
+        answer = await take_back(desk.room, click.press)
+        refusal, decided = _split(answer)
     elif name in registry() and not registry()[name].dangerous:
-        refusal = await _decide_at_once(desk, click.press, name)
-    elif name in registry() or name in {"approve", "reject", "dismiss", "details"}:
+        refusal, decided = _split(await _decide_at_once(desk, click.press, name))
+    elif name in registry() or name in MODALS:
         refusal = await _open_modal(desk, click, name)
     else:
         # A button of a version of ours that is gone.
@@ -59,15 +76,56 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
             channel=click.channel,
             response_url=click.response_url,
         )
+    elif decided is not None:
+        await desk.told(
+            decided,
+            name=name,
+            user_id=click.user_id,
+            channel=click.channel,
+            response_url=click.response_url,
+        )
 
 
-async def _decide_at_once(desk: Desk, press: Press, name: str) -> Refusal | None:
+async def _next(desk: Desk, click: Click, ack: AsyncAck) -> None:
+    """Hand out the next case: claimed and committed first, then acknowledged, then shown."""
+    taken = await next_case(desk, click.user_id)
+    await ack()
+    if isinstance(taken, Refusal):
+        await desk.refuse(
+            taken, user_id=click.user_id, channel=click.channel, response_url=click.response_url
+        )
+        return
+    desk.tell(
+        user_id=click.user_id,
+        channel=click.channel,
+        response_url=click.response_url,
+        text=taken.text,
+        blocks=taken.blocks,
+    )
+
+
+async def next_case(desk: Desk, user_id: str) -> Answer | Refusal:
+    """The most urgent and dearest free case, this person's from now on, with its buttons."""
+    view = await take_next(desk.room, user_id)
+    if isinstance(view, Refusal):
+        return view
+    messages = await desk.messages_of(user_id)
+    card = case_card(
+        view, now=desk.room.clock.now(), wall=WallClock().now(), tz=desk.tz, messages=messages
+    )
+    return answers.next_case(view.case_id, card.text, card.blocks, messages=messages)
+
+
+def _split(answer: Decided | Refusal) -> tuple[Refusal | None, Decided | None]:
+    return (answer, None) if isinstance(answer, Refusal) else (None, answer)
+
+
+async def _decide_at_once(desk: Desk, press: Press, name: str) -> Decided | Refusal:
     view = await read_case(desk.room, press.case_id)
     if view is None:
         return Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
     choice = Choice(action=name, targets=targets_of(registry()[name], view), plans=(), reason="")
-    answer = await decide(desk.room, press, choice)
-    return answer if isinstance(answer, Refusal) else None
+    return await decide(desk.room, press, choice)
 
 
 async def _stop(desk: Desk, press: Press) -> Refusal | None:
@@ -88,6 +146,10 @@ async def _open_modal(desk: Desk, click: Click, name: str) -> Refusal | None:
     press = click.press
     if press is None:
         return None
+    if name == "details":
+        # It decides nothing: a list that is a day old shows the case as it stands now.
+        view = await read_case(desk.room, press.case_id)
+        press = replace(press, version=view.version if view else press.version)
     allowed = await may_open_modal(desk.room, press, name)
     if isinstance(allowed, Refusal):
         return allowed
@@ -119,6 +181,11 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
             filled = draw(view, view.decision, messages=messages, tz=desk.tz)
         case "dismiss":
             filled = modals.dismiss_modal(view, messages=messages)
+        case "consult":
+            groups = sorted(desk.room.policy.handles)
+            filled = modals.consult_modal(view, groups, messages=messages)
+        case "by_hand":
+            filled = modals.by_hand_modal(view, messages=messages)
         case "details":
             advising = [
                 desk.detections[name]

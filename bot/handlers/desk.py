@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
@@ -12,7 +12,9 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.cards import answers
 from bot.cards.refusals import refusal_sentence
+from bot.cases.deciding import Decided
 from bot.cases.room import Room, find_person, repaint
 from bot.detections.detection import Detection
 from bot.domain.clock import WallClock
@@ -54,10 +56,42 @@ class Desk:
         return refusal_sentence(refusal, messages, self.tz, now=WallClock().now())
 
     def tell(
-        self, *, user_id: str, channel: str | None, response_url: str | None, text: str
+        self,
+        *,
+        user_id: str,
+        channel: str | None,
+        response_url: str | None,
+        text: str,
+        blocks: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Say something to one person, after the acknowledgement."""
-        self.errands.start(self._tell(user_id, channel, response_url, text))
+        self.errands.start(self._tell(user_id, channel, response_url, text, blocks))
+
+    async def told(
+        self,
+        decided: Decided,
+        *,
+        name: str,
+        user_id: str,
+        channel: str | None = None,
+        response_url: str | None = None,
+    ) -> None:
+        """Say what a press led to, and offer the next case."""
+        answer = answers.pressed(
+            name,
+            decided.case_id,
+            waits=decided.awaiting_approval,
+            starts_at=decided.starts_at,
+            messages=await self.messages_of(user_id),
+            tz=self.tz,
+        )
+        self.tell(
+            user_id=user_id,
+            channel=channel or self.room.channel,
+            response_url=response_url,
+            text=answer.text,
+            blocks=answer.blocks,
+        )
 
     async def refuse(
         self, refusal: Refusal, *, user_id: str, channel: str | None, response_url: str | None
@@ -79,13 +113,24 @@ class Desk:
             logger.info("a modal could not be filled in: %s", slack_code(error))
 
     async def _tell(
-        self, user_id: str, channel: str | None, response_url: str | None, text: str
+        self,
+        user_id: str,
+        channel: str | None,
+        response_url: str | None,
+        text: str,
+        blocks: Sequence[Mapping[str, Any]] = (),
     ) -> None:
+        drawn = [dict(block) for block in blocks] or None
         if response_url:
             try:
                 async with self.session.post(
                     response_url,
-                    json={"response_type": "ephemeral", "replace_original": False, "text": text},
+                    json={
+                        "response_type": "ephemeral",
+                        "replace_original": False,
+                        "text": text,
+                        **({"blocks": drawn} if drawn else {}),
+                    },
                 ) as answer:
                     if answer.ok:
                         return
@@ -93,7 +138,9 @@ class Desk:
                 logger.info("a response_url did not answer: %s", type(error).__name__)
         if channel:
             try:
-                await self.client.chat_postEphemeral(channel=channel, user=user_id, text=text)
+                await self.client.chat_postEphemeral(
+                    channel=channel, user=user_id, text=text, blocks=drawn
+                )
             except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
                 logger.warning("an answer could not be given: %s", slack_code(error))
 
@@ -102,7 +149,13 @@ class Desk:
 
 
 _REPAINTED = frozenset(
-    {RefusalCode.STALE, RefusalCode.CASE_CLOSED, RefusalCode.ALREADY_WAITING, RefusalCode.BUSY}
+    {
+        RefusalCode.STALE,
+        RefusalCode.CASE_CLOSED,
+        RefusalCode.ALREADY_WAITING,
+        RefusalCode.BUSY,
+        RefusalCode.TOO_LATE,
+    }
 )
 
 

@@ -12,6 +12,8 @@ from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Verb
 
 PREFIX = "act:"
+NOTHING = "-"
+"""The value of a button that carries nothing, since Slack wants one."""
 
 
 class PayloadError(Exception):
@@ -48,6 +50,8 @@ class Submission:
     ticked: frozenset[Subject] | None
     """The members that were ticked; None where the modal offered no choice."""
     options: frozenset[Verb]
+    done: frozenset[str]
+    """The operations that were ticked as done by hand, by id."""
     fields: Mapping[str, str]
     """Every other single value, by block id."""
 
@@ -94,6 +98,7 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
         singles: dict[str, str] = {}
         ticked: set[Subject] = set()
         options: set[Verb] = set()
+        done: set[str] = set()
         has_targets = False
         for block_id, state in _inputs(view):
             if "selected_options" in state:
@@ -103,6 +108,8 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
                     ticked.update(parse_subject(value) for value in values)
                 elif block_id.startswith("options"):
                     options.update(Verb(value) for value in values)
+                elif block_id.startswith("by_hand"):
+                    done.update(values)
             elif state.get("selected_option"):
                 singles[block_id] = str(state["selected_option"]["value"])
             elif state.get("value"):
@@ -118,6 +125,7 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
             note=singles.pop("note", None),
             ticked=frozenset(ticked) if has_targets else None,
             options=frozenset(options),
+            done=frozenset(done),
             fields=singles,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -148,7 +156,7 @@ def parse_subject(value: str) -> Subject:
 
 
 def _press(user_id: str, value: object) -> Press | None:
-    if not value:
+    if not value or value == NOTHING:
         return None
     case_id, _, version = str(value).partition("|")
     return Press(user_id=user_id, case_id=int(case_id), version=int(version))

@@ -8,11 +8,14 @@ from slack_bolt.async_app import AsyncAck
 
 from bot.actions import registry
 from bot.cards import modals
+from bot.cards.modal_consult import CUSTOMER
 from bot.cases.approving import approve, reject
+from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
 from bot.cases.planning import prepare, shown_plans, still_as_shown
 from bot.cases.targets import chosen
+from bot.cases.working_by_hand import record_by_hand
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk
 from bot.handlers.payloads import Submission
@@ -36,6 +39,17 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
             )
         case "dismiss":
             answer = await dismiss(desk.room, press, reason=reason, note=submission.note)
+        case "consult":
+            way = submission.fields.get("way", CUSTOMER)
+            asks = way == CUSTOMER
+            answer = await consult(
+                desk.room,
+                press,
+                group=None if asks else way,
+                words=(submission.fields.get("text") if asks else submission.note) or "",
+            )
+        case "by_hand":
+            answer = await record_by_hand(desk.room, press, submission.done)
         case name if name in registry():
             answer = await _decide(desk, submission)
         case _:
@@ -43,6 +57,7 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
             return
     if isinstance(answer, Decided):
         await ack()
+        await desk.told(answer, name=submission.name, user_id=submission.user_id)
         return
     if answer.code is RefusalCode.PLAN_CHANGED and submission.name in registry():
         shown = await _show_new_plan(desk, submission)

@@ -18,17 +18,22 @@ from bot.domain.cases import (
     DecisionState,
     Member,
     MemberFacts,
+    Note,
     Operation,
     OperationState,
     Precision,
+    Wait,
+    WaitKind,
 )
 from bot.domain.findings import Finding, Severity
 from bot.domain.outcomes import Outcome
 from bot.domain.plans import Plan
 from bot.domain.subjects import Subject, SubjectKind
-from bot.domain.verbs import Verb
+from bot.domain.verbs import OperationClass, Verb
 from bot.ledger.values import from_json, to_json
 
+NOTES = 5
+"""How many of a case's notes are read with it, the newest."""
 Targets = tuple[tuple[Verb, Subject], ...]
 Amounts = tuple[tuple[int, str], ...]
 
@@ -166,8 +171,9 @@ async def insert_case(
     opened_by: str | None,
     channel: str,
     priority: int,
+    in_channel: bool = True,
 ) -> int:
-    """Open a case with its (yet unpublished) card."""
+    """Open a case with its (yet unpublished) card; `in_channel` False leaves it in the queue alone."""
     case_id: int = (
         await conn.execute(
             text(
@@ -175,8 +181,8 @@ async def insert_case(
                      INSERT INTO ledger.cases (severity, opened_at, opened_by, updated_by)
                      VALUES (:severity, :opened_at, :opened_by, :opened_by) RETURNING case_id),
                    card AS (
-                     INSERT INTO ledger.cards (case_id, channel, priority)
-                     SELECT case_id, :channel, :priority FROM opened)
+                     INSERT INTO ledger.cards (case_id, channel, priority, in_channel)
+                     SELECT case_id, :channel, :priority, :in_channel FROM opened)
                    SELECT case_id FROM opened"""
             ),
             {
@@ -185,6 +191,7 @@ async def insert_case(
                 "opened_by": opened_by,
                 "channel": channel,
                 "priority": priority,
+                "in_channel": in_channel,
             },
         )
     ).scalar_one()
@@ -299,7 +306,8 @@ async def move_case(
                       updated_by = :by, updated_at = clock_timestamp(),
                       closed_at = :closed_at,
                       closed_by = CASE WHEN cast(:closed_at AS timestamptz) IS NULL THEN NULL ELSE :by END,
-                      dismiss_reason = :dismiss_reason
+                      dismiss_reason = :dismiss_reason,
+                      wait_kind = NULL, wait_by = NULL, wait_since = NULL, wait_until = NULL, wait_group = NULL
                 WHERE case_id = :case_id AND version = :version"""
         ),
         {
@@ -325,21 +333,25 @@ async def move_case(
         ),
         {"case_id": case_id, "is_open": closed_at is None},
     )
+    # What others must see, such as a request, leaves the queue for the channel.
     await mark_card_stale(conn, case_id)
+    await show_card(conn, case_id, only_if=to not in {CaseState.OPEN, CaseState.DISMISSED})
     return True
 
 
-async def touch_case(conn: AsyncConnection, case_id: int, *, moves_version: bool = False) -> None:
-    """The card would look different; with `moves_version` also what is decided on."""
+async def touch_case(
+    conn: AsyncConnection, case_id: int, *, moves_version: bool = False, by: str | None = None
+) -> None:
+    """The card would look different; with `moves_version` also what is decided on, and `by` moved it."""
     await conn.execute(
         text(
             """UPDATE ledger.cases SET revision = revision + 1,
                       version = version + CASE WHEN :moves_version THEN 1 ELSE 0 END,
                       updated_at = CASE WHEN :moves_version THEN clock_timestamp() ELSE updated_at END,
-                      updated_by = CASE WHEN :moves_version THEN NULL ELSE updated_by END
+                      updated_by = CASE WHEN :moves_version THEN :by ELSE updated_by END
                 WHERE case_id = :case_id"""
         ),
-        {"case_id": case_id, "moves_version": moves_version},
+        {"case_id": case_id, "moves_version": moves_version, "by": by},
     )
     await mark_card_stale(conn, case_id)
 
@@ -353,6 +365,42 @@ async def mark_card_stale(conn: AsyncConnection, case_id: int) -> None:
         ),
         {"case_id": case_id},
     )
+
+
+async def show_card(conn: AsyncConnection, case_id: int, *, only_if: bool = True) -> None:
+    """Bring the card into the channel, whole; with it what its thread has to tell."""
+    await conn.execute(
+        text(
+            """WITH shown AS (
+                 UPDATE ledger.cards SET folded = false, in_channel = in_channel OR :shown
+                  WHERE case_id = :case_id AND (folded OR (:shown AND NOT in_channel))
+                  RETURNING case_id, in_channel)
+               UPDATE ledger.posts p SET due_at = clock_timestamp() FROM shown
+                WHERE p.case_id = shown.case_id AND shown.in_channel AND p.state = 'queued'
+                  AND p.due_at = 'infinity'"""
+        ),
+        {"case_id": case_id, "shown": only_if},
+    )
+
+
+async def fold_cards(conn: AsyncConnection, *, closed_for_s: float, limit: int) -> int:
+    """Have the cards of cases that closed so long ago drawn as one line; returns how many."""
+    result = await conn.execute(
+        text(
+            """WITH due AS (
+                 SELECT c.case_id FROM ledger.cards k JOIN ledger.cases c USING (case_id)
+                  WHERE NOT k.folded AND k.message_ts IS NOT NULL AND c.closed_at IS NOT NULL
+                    AND c.updated_at < clock_timestamp() - make_interval(secs => :closed_for_s)
+                  ORDER BY c.case_id LIMIT :limit FOR UPDATE OF c SKIP LOCKED),
+               drawn AS (
+                 UPDATE ledger.cases c SET revision = revision + 1 FROM due WHERE c.case_id = due.case_id
+                 RETURNING c.case_id, c.revision)
+               UPDATE ledger.cards k SET folded = true, wanted_revision = drawn.revision
+                 FROM drawn WHERE k.case_id = drawn.case_id"""
+        ),
+        {"closed_for_s": closed_for_s, "limit": limit},
+    )
+    return result.rowcount
 
 
 async def redraw_all_cards(conn: AsyncConnection) -> None:
@@ -388,8 +436,39 @@ async def assign_case(conn: AsyncConnection, case_id: int, assignee: str | None)
     )
 
 
+async def set_wait(conn: AsyncConnection, case_id: int, wait: Wait | None) -> None:
+    """Let a case wait for somebody's answer, or end that."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.cases SET wait_kind = :kind, wait_by = :by, wait_since = :since,
+                      wait_until = :until, wait_group = :group
+                WHERE case_id = :case_id"""
+        ),
+        {
+            "case_id": case_id,
+            "kind": wait.kind.value if wait else None,
+            "by": wait.by if wait else None,
+            "since": wait.since if wait else None,
+            "until": wait.until if wait else None,
+            "group": wait.group if wait else None,
+        },
+    )
+
+
+async def overdue_waits(conn: AsyncConnection) -> Sequence[int]:
+    """Cases whose wait has run out."""
+    rows = await conn.execute(
+        text(
+            """SELECT case_id FROM ledger.cases
+                WHERE wait_kind IS NOT NULL AND wait_until <= clock_timestamp()
+                ORDER BY wait_until LIMIT 100"""
+        )
+    )
+    return [row.case_id for row in rows]
+
+
 async def set_verdicts(
-    conn: AsyncConnection, case_id: int, verdict: str, subjects: Collection[Subject] | None
+    conn: AsyncConnection, case_id: int, verdict: str | None, subjects: Collection[Subject] | None
 ) -> None:
     """Label members and the findings about them; None stands for all of the case."""
     ids = None if subjects is None else [f"{subject.kind}:{subject.id}" for subject in subjects]
@@ -441,11 +520,11 @@ async def insert_decision(
         text(
             """INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by,
                  reason, note, targets, plans, params_hash, amounts, evidence, approvals_needed, approver_roles,
-                 policy_hash, expires_at, decided_at)
+                 policy_hash, expires_at, decided_at, starts_at)
                VALUES (:decision_id, :case_id, :case_version, :action, :state, :requested_by, :reason, :note,
                  cast(:targets AS jsonb), cast(:plans AS jsonb), :params_hash, cast(:amounts AS jsonb),
                  cast(:evidence AS jsonb), :approvals_needed, :approver_roles, :policy_hash, :expires_at,
-                 :decided_at)"""
+                 :decided_at, :starts_at)"""
         ),
         {
             "decision_id": decision.decision_id,
@@ -466,6 +545,7 @@ async def insert_decision(
             "policy_hash": policy_hash,
             "expires_at": decision.expires_at,
             "decided_at": decision.decided_at,
+            "starts_at": decision.starts_at,
         },
     )
 
@@ -493,12 +573,13 @@ async def end_decision(
     *,
     rejected_by: str | None = None,
     rejected_reason: str | None = None,
+    starts_at: datetime | None = None,
 ) -> bool:
     """Move a waiting decision to its end; False if it waits no more."""
     result = await conn.execute(
         text(
             """UPDATE ledger.decisions SET state = :state, decided_at = clock_timestamp(),
-                      rejected_by = :rejected_by, rejected_reason = :rejected_reason
+                      rejected_by = :rejected_by, rejected_reason = :rejected_reason, starts_at = :starts_at
                 WHERE decision_id = :decision_id AND state = 'awaiting_approval'"""
         ),
         {
@@ -506,7 +587,20 @@ async def end_decision(
             "state": state.value,
             "rejected_by": rejected_by,
             "rejected_reason": rejected_reason,
+            "starts_at": starts_at,
         },
+    )
+    return result.rowcount == 1
+
+
+async def take_decision_back(conn: AsyncConnection, decision_id: str, by: str) -> bool:
+    """End an approved decision of which nothing was sent; False if it is no such decision."""
+    result = await conn.execute(
+        text(
+            """UPDATE ledger.decisions SET state = 'taken_back', taken_back_by = :by
+                WHERE decision_id = :decision_id AND state = 'approved'"""
+        ),
+        {"decision_id": decision_id, "by": by},
     )
     return result.rowcount == 1
 
@@ -554,6 +648,8 @@ def _decision(row: RowMapping) -> Decision:
         approvals_needed=row["approvals_needed"],
         approvals=from_json(row["given"], tuple[Approval, ...]),
         approver_roles=tuple(row["approver_roles"]),
+        starts_at=row["starts_at"],
+        taken_back_by=row["taken_back_by"],
         rejected_by=row["rejected_by"],
         rejected_reason=row["rejected_reason"],
         expires_at=row["expires_at"],
@@ -570,10 +666,19 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         (
             await conn.execute(
                 text(
-                    """SELECT c.*, k.channel, k.message_ts FROM ledger.cases c
-                         LEFT JOIN ledger.cards k USING (case_id) WHERE c.case_id = :case_id"""
+                    """SELECT c.*, k.channel, k.message_ts, k.in_channel, k.folded,
+                              coalesce(n.newest, '[]') AS notes, coalesce(n.count, 0) AS note_count
+                         FROM ledger.cases c LEFT JOIN ledger.cards k USING (case_id)
+                         LEFT JOIN LATERAL (
+                           SELECT count(*), jsonb_agg(jsonb_build_object(
+                                    'author', author, 'body', body, 'at', at) ORDER BY note_id)
+                                    FILTER (WHERE recency <= :notes) AS newest
+                             FROM (SELECT *, row_number() OVER (ORDER BY note_id DESC) AS recency
+                                     FROM ledger.notes WHERE notes.case_id = c.case_id) numbered
+                         ) n ON true
+                        WHERE c.case_id = :case_id"""
                 ),
-                {"case_id": case_id},
+                {"case_id": case_id, "notes": NOTES},
             )
         )
         .mappings()
@@ -584,7 +689,11 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
     findings = await _read_findings(conn, case_id)
     decisions = await read_decisions(conn, case_id)
     operations = await read_operations(conn, case_id)
+    notes = from_json(case["notes"], tuple[Note, ...])
     people = {
+        *(note.author for note in notes),
+        *(d.taken_back_by for d in decisions),
+        case["wait_by"],
         case["opened_by"],
         case["assignee"],
         case["closed_by"],
@@ -618,6 +727,23 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         offered=await read_offered(conn),
         channel=case["channel"],
         message_ts=case["message_ts"],
+        in_channel=bool(case["in_channel"]),
+        wait=_wait(case),
+        folded=bool(case["folded"]),
+        notes=notes,
+        note_count=case["note_count"],
+    )
+
+
+def _wait(row: RowMapping) -> Wait | None:
+    if row["wait_kind"] is None:
+        return None
+    return Wait(
+        kind=WaitKind(row["wait_kind"]),
+        by=row["wait_by"],
+        since=row["wait_since"],
+        until=row["wait_until"],
+        group=row["wait_group"],
     )
 
 
@@ -714,6 +840,7 @@ def operation_of(row: RowMapping) -> Operation:
         subject=Subject(SubjectKind(row["subject_kind"]), row["subject_id"]),
         state=OperationState(row["state"]),
         plan_token=row["plan_token"],
+        operation_class=OperationClass(row["operation_class"]),
         resolved_by=row["resolved_by"],
         attempts=row["attempts"],
         failure_code=row["failure_code"],
@@ -726,62 +853,6 @@ def operation_of(row: RowMapping) -> Operation:
         unknown_since=row["unknown_since"],
         ended_at=row["ended_at"],
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueEntry:
-    """One open case in the queue."""
-
-    case_id: int
-    severity: Severity
-    state: CaseState
-    opened_at: datetime
-    assignee: str | None
-    title_ja: str
-    title_en: str
-    amounts: Amounts
-    deadline: datetime | None
-
-
-async def read_queue(conn: AsyncConnection, limit: int) -> Sequence[QueueEntry]:
-    """Open cases, the most urgent and dearest first."""
-    rows = await conn.execute(
-        text(
-            """SELECT c.case_id, c.severity, c.state, c.opened_at, c.assignee,
-                      f.body ->> 'title_ja' AS title_ja, f.body ->> 'title_en' AS title_en,
-                      coalesce(m.amounts, '[]') AS amounts, m.deadline
-                 FROM ledger.cases c JOIN ledger.cards k USING (case_id)
-                 LEFT JOIN LATERAL (SELECT body FROM ledger.findings f WHERE f.case_id = c.case_id
-                                     ORDER BY severity, finding_id LIMIT 1) f ON true
-                 LEFT JOIN LATERAL (
-                   SELECT jsonb_agg(jsonb_build_array(total, currency) ORDER BY total DESC) AS amounts,
-                          min(deadline) AS deadline
-                     FROM (SELECT sum((facts ->> 'amount')::bigint) AS total, facts ->> 'currency' AS currency,
-                                  min((facts ->> 'ship_due_at')::timestamptz)
-                                    FILTER (WHERE facts ->> 'shipped_at' IS NULL) AS deadline
-                             FROM ledger.case_members m
-                            WHERE m.case_id = c.case_id AND m.subject_kind = 'order'
-                              AND facts ->> 'amount' IS NOT NULL
-                            GROUP BY facts ->> 'currency') s) m ON true
-                WHERE c.closed_at IS NULL
-                ORDER BY c.severity, k.priority DESC, c.case_id LIMIT :limit"""
-        ),
-        {"limit": limit},
-    )
-    return [
-        QueueEntry(
-            case_id=row.case_id,
-            severity=Severity(row.severity),
-            state=CaseState(row.state),
-            opened_at=row.opened_at,
-            assignee=row.assignee,
-            title_ja=row.title_ja or "",
-            title_en=row.title_en or "",
-            amounts=from_json(row.amounts, Amounts),
-            deadline=row.deadline,
-        )
-        for row in rows
-    ]
 
 
 async def open_members(conn: AsyncConnection) -> dict[int, list[Subject]]:

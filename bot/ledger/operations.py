@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -32,6 +33,8 @@ class NewOperation:
     operation_class: OperationClass
     amount: int | None
     currency: str | None
+    starts_at: datetime | None = None
+    """Not before this moment of the database's clock; None: at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +60,10 @@ async def insert_operation(conn: AsyncConnection, operation: NewOperation) -> No
     await conn.execute(
         text(
             """INSERT INTO ledger.operations (operation_id, decision_id, case_id, verb, subject_kind, subject_id,
-                 body, body_hash, plan_token, operation_class, amount, currency)
+                 body, body_hash, plan_token, operation_class, amount, currency, due_at)
                VALUES (:operation_id, :decision_id, :case_id, :verb, :kind, :id, cast(:body AS jsonb), :body_hash,
-                 :plan_token, :operation_class, :amount, :currency)"""
+                 :plan_token, :operation_class, :amount, :currency,
+                 coalesce(cast(:starts_at AS timestamptz), clock_timestamp()))"""
         ),
         {
             "operation_id": operation.operation_id,
@@ -74,6 +78,7 @@ async def insert_operation(conn: AsyncConnection, operation: NewOperation) -> No
             "operation_class": operation.operation_class.value,
             "amount": operation.amount,
             "currency": operation.currency,
+            "starts_at": operation.starts_at,
         },
     )
 
@@ -199,11 +204,12 @@ async def write_back(
 
 
 async def stop_queued(conn: AsyncConnection, decision_id: str) -> int:
-    """Stop what of a decision was never sent; returns how many operations."""
+    """Stop what of a decision was never sent, or waits for somebody's hand; returns how many operations."""
     result = await conn.execute(
         text(
             """UPDATE ledger.operations SET state = 'stopped', ended_at = clock_timestamp()
-                WHERE decision_id = :decision_id AND state = 'queued' AND sends = 0
+                WHERE decision_id = :decision_id AND sends = 0
+                  AND (state = 'queued' OR (state = 'pending' AND operation_class = 'manual'))
                   AND (lease_until IS NULL OR lease_until < clock_timestamp())"""
         ),
         {"decision_id": decision_id},
@@ -222,3 +228,54 @@ async def count_open(conn: AsyncConnection, case_id: int) -> int:
         )
     ).scalar_one()
     return count
+
+
+async def lock_unbegun(conn: AsyncConnection, decision_id: str) -> bool:
+    """Lock the operations of a decision; whether not one of them is sent or in a worker's hands."""
+    rows = await conn.execute(
+        text(
+            """SELECT state = 'queued' AND sends = 0
+                      AND (lease_until IS NULL OR lease_until < clock_timestamp()) AS unbegun
+                 FROM ledger.operations WHERE decision_id = :decision_id
+                ORDER BY operation_id FOR UPDATE"""
+        ),
+        {"decision_id": decision_id},
+    )
+    return all(row.unbegun for row in rows)
+
+
+async def cases_by_hand(conn: AsyncConnection) -> Sequence[int]:
+    """Cases of which something is still to be done by hand."""
+    rows = await conn.execute(
+        text(
+            """SELECT DISTINCT case_id FROM ledger.operations
+                WHERE ended_at IS NULL AND state = 'pending' AND operation_class = 'manual'"""
+        )
+    )
+    return [row.case_id for row in rows]
+
+
+async def end_by_hand(
+    conn: AsyncConnection,
+    operation_id: str,
+    *,
+    done: bool,
+    resolved_by: str,
+    failure_code: str | None = None,
+) -> bool:
+    """Write what a person did; False if the operation is no longer theirs to do."""
+    result = await conn.execute(
+        text(
+            """UPDATE ledger.operations
+                  SET state = :state, resolved_by = :resolved_by, failure_code = :failure_code,
+                      failure_message = NULL, ended_at = clock_timestamp(), fence = fence + 1
+                WHERE operation_id = :operation_id AND state = 'pending' AND operation_class = 'manual'"""
+        ),
+        {
+            "operation_id": operation_id,
+            "state": "succeeded" if done else "failed",
+            "resolved_by": resolved_by,
+            "failure_code": failure_code,
+        },
+    )
+    return result.rowcount == 1

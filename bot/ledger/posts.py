@@ -16,11 +16,12 @@ from bot.ledger.values import from_json, to_json
 async def queue_story(
     conn: AsyncConnection, case_id: int, story: Story, *, dedupe_key: str
 ) -> None:
-    """Say something in the case's thread, once for this key."""
+    """Say something in the case's thread, once for this key; where the case has no card yet, when it gets one."""
     await conn.execute(
         text(
-            """INSERT INTO ledger.posts (post_id, case_id, channel, dedupe_key, story)
-               SELECT :post_id, case_id, channel, :dedupe_key, cast(:story AS jsonb)
+            """INSERT INTO ledger.posts (post_id, case_id, channel, dedupe_key, story, due_at)
+               SELECT :post_id, case_id, channel, :dedupe_key, cast(:story AS jsonb),
+                      CASE WHEN in_channel THEN clock_timestamp() ELSE 'infinity' END
                  FROM ledger.cards WHERE case_id = :case_id
                ON CONFLICT (dedupe_key) DO NOTHING"""
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -16,11 +17,16 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-async def stage(market_dsn: str, market_reader_dsn: str, ledger_dsn: str) -> AsyncIterator[Stage]:
+async def stage(
+    market_dsn: str, market_reader_dsn: str, ledger_dsn: str, tmp_path: Path
+) -> AsyncIterator[Stage]:
     """The world of the journeys with the bot running, and the page's language switch connected as in the demo."""
     async with (
         a_stage(
-            market_dsn=market_dsn, market_reader_dsn=market_reader_dsn, ledger_dsn=ledger_dsn
+            market_dsn=market_dsn,
+            market_reader_dsn=market_reader_dsn,
+            ledger_dsn=ledger_dsn,
+            folder=tmp_path,
         ) as stage,
         stage.bot_running() as bot,
     ):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +9,26 @@ from tests.journeys.stage import Stage, a_stage
 
 
 @pytest.fixture
+def policy() -> dict[str, object]:
+    """What a test file wants in place of the policy's own entries."""
+    return {}
+
+
+@pytest.fixture
 async def quiet_stage(
-    market_dsn: str, market_reader_dsn: str, ledger_dsn: str
+    market_dsn: str,
+    market_reader_dsn: str,
+    ledger_dsn: str,
+    tmp_path: Path,
+    policy: dict[str, object],
 ) -> AsyncIterator[Stage]:
     """A workspace and a marketplace without a bot."""
     async with a_stage(
-        market_dsn=market_dsn, market_reader_dsn=market_reader_dsn, ledger_dsn=ledger_dsn
+        market_dsn=market_dsn,
+        market_reader_dsn=market_reader_dsn,
+        ledger_dsn=ledger_dsn,
+        folder=tmp_path,
+        policy=policy,
     ) as stage:
         yield stage
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
+import yaml
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from bot.app import Bot, running_parts
+from bot.cases.policy import DEFAULT_POLICY
 from bot.domain.cases import CaseView
 from bot.ledger import audit, cases
 from bot.ledger.engine import create_engine, snapshot
@@ -275,11 +278,30 @@ def free_port() -> int:
     return port
 
 
+def write_policy(folder: Path, **changes: object) -> Path:
+    """The policy that comes with the bot, with these entries changed."""
+    policy = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8")) | changes
+    path = folder / "policy.yml"
+    path.write_text(yaml.safe_dump(policy), encoding="utf-8")
+    return path
+
+
 @asynccontextmanager
 async def a_stage(
-    *, market_dsn: str, market_reader_dsn: str, ledger_dsn: str, locale: str = "ja"
+    *,
+    market_dsn: str,
+    market_reader_dsn: str,
+    ledger_dsn: str,
+    folder: Path,
+    locale: str = "ja",
+    policy: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Stage]:
-    """A workspace and a marketplace that run, and settings for a bot that does not yet."""
+    """A workspace and a marketplace that run, and settings for a bot that does not yet.
+
+    Args:
+        policy: entries in place of the policy's own; without any, decisions are carried out at once and
+            every case has its card.
+    """
     port = free_port()
     workspace = Workspace(
         demo_seed(),
@@ -305,6 +327,10 @@ async def a_stage(
             alert_channel=ALERTS,
             locale=locale,
             port=port,
+            policy_file=write_policy(
+                folder,
+                **({"take_back_seconds": 0, "cards_for": ["P1", "P2", "P3"]} | dict(policy or {})),
+            ),
         )
         yield Stage(workspace=workspace, market=market, settings=settings, engine=engine)
     await engine.dispose()

@@ -48,7 +48,7 @@ async def on_command(desk: Desk, call: CommandCall, ack: AsyncAck) -> None:
         await ack(text=answers.unknown_command(name, near[0] if near else None, messages=messages))
         return
     argument = rest.strip()
-    if command.argument and not argument:
+    if command.needs_argument and not argument:
         await ack(text=answers.missing_argument(command.name, command.argument, messages=messages))
         return
     answer = await command.run(desk, call, argument)

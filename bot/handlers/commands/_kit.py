@@ -27,9 +27,13 @@ class Command:
 
     name: str
     argument: str
-    """What follows the name, as in the usage hint; empty for none."""
+    """What follows the name, as in the usage hint; empty for none, in brackets where it may be left out."""
     description: str
     run: Run
+
+    @property
+    def needs_argument(self) -> bool:
+        return bool(self.argument) and not self.argument.startswith("[")
 
 
 async def act_on(desk: Desk, call: CommandCall, subject: Subject, action: str) -> Answer | Refusal:
