@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -44,11 +45,19 @@ class Settings(BaseSettings):
     market_api_url: str | None = Field(None, description="The marketplace's admin API")
     market_api_token: SecretStr | None = None
     alert_channel: str | None = Field(None, description="Channel id for cards, C…")
-    digest_channel: str | None = Field(None, description="Channel id for digests, C…")
+    digest_channel: str | None = Field(
+        None, description="Channel id for digests, C…; not set: that for cards"
+    )
+    digest_at: time = Field(
+        time(9, 0), description="When the digest of the day before is posted, in TIMEZONE"
+    )
     detections_dir: Path | None = Field(None, description="A folder of your own detections")
     policy_file: Path | None = Field(None, description="Your policy.yml; not set: the built-in one")
     timezone: str = Field("Asia/Tokyo", description="The team's zone, as in the IANA list")
     locale: str = Field("ja", pattern="^(ja|en)$", description="Language of the shared cards")
+    glossary_file: Path | None = Field(
+        None, description="Your shop's words for sellers, buyers and works; not set: ours"
+    )
     public_url: str | None = Field(None, description="Where Slack reaches this process")
     anchor_dir: Path | None = Field(None, description="Where hourly audit heads are written")
     host: str = "127.0.0.1"
@@ -61,6 +70,13 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError("must be a zone of the IANA list, such as Asia/Tokyo") from error
+        return value
+
+    @field_validator("digest_at")
+    @classmethod
+    def _time_of_day(cls, value: time) -> time:
+        if value.tzinfo is not None:
+            raise ValueError("must be a time of day in TIMEZONE, such as 09:00")
         return value
 
     @field_validator("slack_api_url", "market_api_url", "public_url")
