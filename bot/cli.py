@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,17 +21,23 @@ from sqlalchemy.pool import NullPool
 
 from bot import app
 from bot.actions import registry
+from bot.cards.digest_card import digest_card
 from bot.detections.detection import Detection, Loaded, Problem
 from bot.detections.listing import check_detections, list_detections
 from bot.detections.loading import load_detection, load_detections
 from bot.detections.proving import TestResult, run_tests
 from bot.doctor import Diagnosis, examine
+from bot.domain.clock import WallClock
+from bot.domain.digests import Digest
 from bot.domain.errors import SayableError
+from bot.jobs.digest import market_now, read_digest
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
 from bot.ledger.migrate import migrate as migrate_ledger
+from bot.ledger.values import to_json
+from bot.locale import messages_for
 from bot.market.reader import MarketReader
-from bot.settings import DATA_DIR, Settings, read_settings
+from bot.settings import DATA_DIR, Settings, read_settings, require
 
 T = TypeVar("T")
 
@@ -119,16 +126,32 @@ async def _run() -> None:
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Another seed, other shoppers."
 )
+@click.option(
+    "--flavour",
+    type=click.Choice(["minato", "harbour"]),
+    default="minato",
+    show_default=True,
+    help="Whose shop: minato is Japanese and in yen, harbour English and in euros.",
+)
 @click.option("--fresh", is_flag=True, help="Forget the demo's past and start over.")
-def demo(*, market_dir: Path | None, speed: float | None, seed: int, fresh: bool) -> None:
+def demo(
+    *, market_dir: Path | None, speed: float | None, seed: int, flavour: str, fresh: bool
+) -> None:
     """Run everything on this machine: Postgres, a marketplace with fraud in it, a Slack-like page, the bot.
 
     Open the page that it prints and press a button. With SLACK_BOT_TOKEN set, the cards go to your real
     Slack instead. Ctrl-C stops it; what happened stays for the next time.
     """
     from bot.playground.demo import DemoOptions, run_demo
+    from bot.playground.market.flavours import FLAVOURS
 
-    options = DemoOptions(market_dir=market_dir, speed=speed, seed=seed, fresh=fresh)
+    options = DemoOptions(
+        market_dir=market_dir,
+        speed=speed,
+        seed=seed,
+        flavour=FLAVOURS[flavour],
+        fresh=fresh,
+    )
     _await(run_demo(read_settings(), options, data_dir=DATA_DIR))
 
 
@@ -421,6 +444,48 @@ async def _export(output: Any) -> None:
                 "hash": entry.hash,
             }
             output.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+# ---- digest
+
+
+@cli.command("digest")
+@click.option(
+    "--day",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    help="A past day, such as 2026-11-22; without it, today so far.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def digest_command(*, day: datetime | None, as_json: bool) -> None:
+    """Print the digest of a day as it was posted, or as it can be told now; changes and posts nothing."""
+    settings = read_settings()
+    made = _await(_digest(settings, day.date() if day is not None else None))
+    if as_json:
+        click.echo(to_json(made, Digest))
+    else:
+        drawn = digest_card(made, tz=settings.zone, messages=messages_for("en"))
+        click.echo("\n".join(drawn.lines))
+
+
+async def _digest(settings: Settings, day: date | None) -> Digest:
+    require(settings, "database_url", "market_database_url")
+    ledger, market_url = settings.database_url, settings.market_database_url
+    engine = create_engine(ledger.get_secret_value() if ledger else "", poolclass=NullPool)
+    try:
+        reader = MarketReader(
+            market_url.get_secret_value() if market_url else "", settings.market_schema
+        )
+        now = await market_now(engine, WallClock())
+        if day is not None and day > now.astimezone(settings.zone).date():
+            raise SayableError("--day must be a past day, or today.")
+        return await read_digest(engine, reader, day, settings.zone, now=now)
+    except (SQLAlchemyError, OSError) as error:
+        raise SayableError(
+            f"The ledger cannot be read ({type(error).__name__}): {_first_line(error)} "
+            "Is it migrated (`mimawari migrate`)?"
+        ) from error
+    finally:
+        await engine.dispose()
 
 
 # ---- manifest
