@@ -11,21 +11,26 @@ from typing import Any
 from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.player_feed import add_play_columns
 from bot.playground.market.shoppers_fraud import LONGEST_BEFORE, Campaign, plan_campaigns
+from bot.playground.market.shoppers_near_misses import write_near_misses
 from bot.playground.market.shoppers_people import Person, Population, make_person, make_population
 from bot.playground.market.shoppers_rows import (
     Fed,
     Listing,
     account_row,
     listing_row,
+    make_kit,
     make_listing,
+    post_row,
 )
-from bot.playground.market.shoppers_traffic import Hour, how_busy
+from bot.playground.market.shoppers_traffic import Hour, how_busy, own_page
 
 HISTORY = timedelta(days=3)
 """How much past there is when the demo starts."""
 HOUR = timedelta(hours=1)
 NEWCOMERS_AN_HOUR = 1.5
 NEW_FOR_HOURS = 24
+SELLS_A_KIT = 0.2
+INTRODUCES_ITSELF = 0.4
 _KEPT_CAMPAIGNS = 512
 
 _ADVANCE_SUPPLY = "UPDATE playground.play SET supplied_until = $1"
@@ -55,12 +60,25 @@ class Shoppers:
             for _ in range(rng.randrange(3, 9)):
                 opened = maker.created_at + timedelta(days=rng.uniform(0.1, 9))
                 listings.append(make_listing(rng, self._flavour, maker, opened))
+            if rng.random() < SELLS_A_KIT:
+                opened = maker.created_at + timedelta(days=rng.uniform(0.1, 9))
+                listings.append(make_kit(rng, self._flavour, maker, opened))
         return tuple(listings)
 
     def write_past(self) -> list[Fed]:
         """The people and listings from before, who need no hour of their own."""
         people = [account_row(person) for person in self.population.everybody]
-        return people + [listing_row(listing) for listing in self.listings]
+        return [*people, *map(listing_row, self.listings), *self._introductions()]
+
+    def _introductions(self) -> Iterable[Fed]:
+        """The makers' own words about themselves, some with a link to a page of theirs."""
+        rng = self._dice("introductions")
+        for maker in self.population.makers:
+            if rng.random() < INTRODUCES_ITSELF:
+                url = own_page(self._flavour, maker)
+                words = rng.choice(self._flavour.profiles).format(url=url)
+                at = maker.created_at + timedelta(hours=rng.uniform(1, 48))
+                yield post_row(rng, maker, "profile", words, at, urls=(url,))
 
     def write_hour(self, hour: int) -> list[Fed]:
         """What begins in one hour, counted from the start of the play; rows may lie later, never earlier."""
@@ -81,7 +99,9 @@ class Shoppers:
             self.listings,
             tuple(recent),
         )
-        rows += shopping.write()
+        shopping.write()
+        write_near_misses(shopping)
+        rows += shopping.rows
         rows += self._write_fraud(hour)
         return rows
 

@@ -13,6 +13,8 @@ BACK_OFFICE = "http://127.0.0.1:8900"
 POPULATION_BUYERS = 600
 POPULATION_MAKERS = 48
 FAMILIES = 8
+HOUSEHOLDS = 5
+STUDIOS = 4
 OFFICE_SIZE = 7
 
 
@@ -60,6 +62,10 @@ class Population:
     makers: tuple[Person, ...]
     buyers: tuple[Person, ...]
     families: tuple[tuple[Person, ...], ...]
+    households: tuple[tuple[Person, Person], ...]
+    """Two accounts of one person, on one card and one device."""
+    studios: tuple[tuple[Person, Person], ...]
+    """A maker, and somebody of the same home who buys there now and then."""
     office: tuple[Person, ...]
     """The first one is a maker whose studio is in the building."""
     everybody: tuple[Person, ...] = field(default=())
@@ -117,13 +123,24 @@ def make_population(seed: int, flavour: Flavour, start: datetime) -> Population:
     for n, name in enumerate(flavour.hostile_names):
         buyers[n * 7] = replace(buyers[n * 7], display_name=name)
     families = [_make_family(rng, flavour, since()) for _ in range(FAMILIES)]
+    households = [_make_household(rng, flavour, since()) for _ in range(HOUSEHOLDS)]
+    studios = [(maker, _make_relative(rng, flavour, maker)) for maker in makers[:STUDIOS]]
     office = _make_office(rng, flavour, since())
-    everybody = (*makers, *buyers, *(p for f in families for p in f), *office)
+    everybody = (
+        *makers,
+        *buyers,
+        *(person for family in families for person in family),
+        *(person for household in households for person in household),
+        *(relative for _, relative in studios),
+        *office,
+    )
     return Population(
         flavour=flavour,
         makers=tuple(makers),
         buyers=tuple(buyers),
         families=tuple(families),
+        households=tuple(households),
+        studios=tuple(studios),
         office=office,
         everybody=everybody,
     )
@@ -143,6 +160,31 @@ def _make_family(rng: random.Random, flavour: Flavour, created_at: datetime) -> 
         for _ in range(rng.choice((1, 2)))
     ]
     return (first, *others)
+
+
+def _make_household(
+    rng: random.Random, flavour: Flavour, created_at: datetime
+) -> tuple[Person, Person]:
+    first = make_person(rng, flavour, created_at)
+    second = replace(
+        first,
+        account_id=make_id(rng, "a"),
+        display_name=f"{first.display_name} 2",
+        email=f"work.{first.email}",
+        created_at=_later(rng, created_at, 3),
+    )
+    return first, second
+
+
+def _make_relative(rng: random.Random, flavour: Flavour, maker: Person) -> Person:
+    """Of the maker's home, with a telephone, a device and a card of their own."""
+    relative = make_person(rng, flavour, _later(rng, maker.created_at))
+    return replace(
+        _of_one_name(relative, maker, flavour),
+        postal_code=maker.postal_code,
+        address=maker.address,
+        ip=maker.ip,
+    )
 
 
 def _of_one_name(person: Person, relative: Person, flavour: Flavour) -> Person:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.playground.market.flavours import Flavour
@@ -63,6 +64,21 @@ def make_listing(
         currency=flavour.currency,
         image_hash=rng.getrandbits(63),
         created_at=created_at,
+    )
+
+
+def make_kit(rng: random.Random, flavour: Flavour, seller: Person, created_at: datetime) -> Listing:
+    """What others sell too, under the supplier's title and with the supplier's photo."""
+    kit = rng.choice(flavour.kits)
+    photo = int.from_bytes(hashlib.sha256(kit.title.encode()).digest()[:8]) >> 1
+    made = make_listing(rng, flavour, seller, created_at)
+    return replace(
+        made,
+        title=kit.title,
+        description=flavour.description.format(title=kit.title),
+        price=flavour.price(rng.randrange(kit.cheapest, kit.dearest, 100)),
+        # Each shop has cut the picture a little otherwise.
+        image_hash=photo ^ (1 << rng.randrange(62)),
     )
 
 

@@ -1,4 +1,4 @@
-"""An hour of ordinary shopping, with the near misses that honest people cause."""
+"""An hour of ordinary shopping."""
 
 from __future__ import annotations
 
@@ -45,72 +45,59 @@ class Hour:
         listings: tuple[Listing, ...],
         newcomers: tuple[Person, ...],
     ) -> None:
-        self._rng = rng
-        self._number = number
-        self._start = start
-        self._population = population
-        self._flavour = population.flavour
-        self._listings = listings
-        self._buyers = population.buyers
+        self.rng = rng
+        self.number = number
+        self.start = start
+        self.population = population
+        self.flavour = population.flavour
+        self.listings = listings
         self._newcomers = newcomers
         self._shopped: set[str] = set()
         self.rows: list[Fed] = []
 
-    def write(self) -> list[Fed]:
-        rng = self._rng
-        for _ in range(self._how_many(ORDERS_AN_HOUR * how_busy(self._start, self._flavour))):
-            self._shop(self._shopper(), self._moment())
+    def write(self) -> None:
+        """Into `rows`."""
+        rng = self.rng
+        for _ in range(self._how_many(ORDERS_AN_HOUR * how_busy(self.start, self.flavour))):
+            self._shop(self.shopper(), self.moment())
         for _ in range(self._how_many(6)):
-            self._follow(self._somebody(), self._moment())
+            self._follow(self.somebody(), self.moment())
         for _ in range(self._how_many(4)):
-            self.rows.append(login_row(rng, self._somebody(), self._moment()))
+            self.rows.append(login_row(rng, self.somebody(), self.moment()))
         for _ in range(self._how_many(1.5)):
             self._write_something()
-        self._near_misses()
-        return self.rows
-
-    def _near_misses(self) -> None:
-        rng = self._rng
-        if rng.random() < 0.25:
-            self._family_shops()
-        if rng.random() < 0.1:
-            self._gifts()
-        if rng.random() < 0.2:
-            self._office_orders()
-        if rng.random() < 0.06:
-            self._follow_makers()
 
     def _how_many(self, mean: float) -> int:
-        spread = mean + self._rng.uniform(-0.4, 0.4) * mean
-        return int(spread) + (self._rng.random() < spread % 1)
+        spread = mean + self.rng.uniform(-0.4, 0.4) * mean
+        return int(spread) + (self.rng.random() < spread % 1)
 
-    def _moment(self, within: float = 1.0) -> datetime:
-        return self._start + timedelta(hours=self._rng.random() * within)
+    def moment(self, within: float = 1.0) -> datetime:
+        return self.start + timedelta(hours=self.rng.random() * within)
 
-    def _somebody(self) -> Person:
-        if self._newcomers and self._rng.random() < 0.12:
-            return self._rng.choice(self._newcomers)
+    def somebody(self) -> Person:
+        if self._newcomers and self.rng.random() < 0.12:
+            return self.rng.choice(self._newcomers)
         # Squared: some people shop much more than others.
-        return self._buyers[int(self._rng.random() ** 2 * len(self._buyers))]
+        return self.population.buyers[int(self.rng.random() ** 2 * len(self.population.buyers))]
 
-    def _shopper(self) -> Person:
+    def shopper(self) -> Person:
         """Somebody who has not ordered within the hour: who has is a story of its own."""
         for _ in range(100):
-            person = self._somebody()
-            is_free = _turn(person) == self._number % TURNS
+            person = self.somebody()
+            is_free = _turn(person) == self.number % TURNS
             if is_free and person.account_id not in self._shopped:
                 break
         else:
-            person = self._somebody()
+            person = self.somebody()
         self._shopped.add(person.account_id)
         return person
 
     def _shop(self, buyer: Person, at: datetime) -> None:
-        rng = self._rng
-        first = rng.choice(self._listings)
-        same_shop = [x for x in self._listings if x.seller is first.seller and x is not first]
+        rng = self.rng
+        first = rng.choice(self.listings)
+        same_shop = [x for x in self.listings if x.seller is first.seller and x is not first]
         more = tuple(rng.sample(same_shop, min(len(same_shop), rng.choice((0, 0, 0, 0, 1, 2)))))
-        method = rng.choices(list(self._flavour.methods), list(self._flavour.methods.values()))[0]
+        method = rng.choices(list(self.flavour.methods), list(self.flavour.methods.values()))[0]
         by_card = method == "card"
         purchase = Purchase(
             order_id=make_id(rng, "o"),
@@ -123,55 +110,39 @@ class Hour:
             discount=rng.choice((0, 0, 0, 0, first.price // 5, first.price // 10)),
             points=first.price
             if method == "points"
-            else rng.choice((0, 0, 0, 0, 0, self._flavour.price_step)),
+            else rng.choice((0, 0, 0, 0, 0, self.flavour.price_step)),
             three_ds=rng.choice(("authenticated", "authenticated", "none")) if by_card else None,
         )
         if by_card and rng.random() < 0.06:
             self._decline_first(purchase)
         self.rows += purchase_rows(rng, purchase)
+        if is_chatty(first.seller):
+            self.thank(buyer, first.seller, at + timedelta(minutes=rng.uniform(5, 50)))
         if by_card and rng.random() < COMES_BACK:
             again = at + timedelta(minutes=rng.uniform(4, 40))
-            self._buy_one(buyer, first, again, story="came_back")
+            self.buy_one(buyer, first, again, story="came_back")
 
     def _decline_first(self, purchase: Purchase) -> None:
-        """An honest refusal: no money on the card, or an expired one before the new one."""
-        rng = self._rng
+        """An honest refusal: no money on the card, a mistyped code, or the expired card before the new one."""
+        rng = self.rng
         assert purchase.card is not None  # noqa: S101 (asked before)
-        expired = rng.random() < 0.3
-        card = make_card(rng) if expired else purchase.card
-        code = "expired_card" if expired else "insufficient_funds"
-        at = purchase.ordered_at - timedelta(seconds=rng.randrange(30, 150))
-        self.rows.append(attempt_row(rng, purchase, card, at, declined=code))
+        code = rng.choices(("insufficient_funds", "expired_card", "incorrect_cvc"), (5, 4, 2))[0]
+        card = make_card(rng) if code == "expired_card" else purchase.card
+        at = purchase.ordered_at
+        for _ in range(rng.choice((1, 1, 2))):
+            at -= timedelta(seconds=rng.randrange(20, 75))
+            self.rows.append(attempt_row(rng, purchase, card, at, declined=code))
 
-    def _family_shops(self) -> None:
-        """A family on one card: each with a telephone of their own, an hour and more apart."""
-        rng = self._rng
-        at = self._moment()
-        families = self._population.families
-        for member in families[self._number % len(families)][:2]:
-            self._buy_one(member, rng.choice(self._listings), at, story="family")
-            at += timedelta(minutes=rng.uniform(70, 200))
+    def thank(self, buyer: Person, seller: Person, at: datetime) -> None:
+        """A maker's thanks, with the link of a page of the maker's own: always the same words."""
+        own = random.Random(seller.account_id)  # noqa: S311 (a repeatable story, no secret)
+        url = own_page(self.flavour, seller)
+        body = own.choice(self.flavour.thanks).format(url=url)
+        self.rows.append(
+            post_row(self.rng, seller, "message", body, at, urls=(url,), recipient=buyer)
+        )
 
-    def _gifts(self) -> None:
-        """One buyer sends presents to friends: many addresses, one card."""
-        rng = self._rng
-        buyer, at = self._shopper(), self._moment()
-        for _ in range(rng.choice((3, 4))):
-            friend = rng.choice(self._buyers)
-            self._buy_one(buyer, rng.choice(self._listings), at, story="gifts", ship_to=friend)
-            at += timedelta(minutes=rng.uniform(65, 130))
-
-    def _office_orders(self) -> None:
-        """Colleagues order from one address; now and then from the maker two floors below."""
-        rng = self._rng
-        maker, *colleagues = self._population.office
-        own = [listing for listing in self._listings if listing.seller is maker]
-        from_below = own and rng.random() < 0.2
-        for colleague in rng.sample(colleagues, 1 if from_below else 2):
-            listing = rng.choice(own if from_below else self._listings)
-            self._buy_one(colleague, listing, self._moment(), story="office")
-
-    def _buy_one(
+    def buy_one(
         self,
         buyer: Person,
         listing: Listing,
@@ -179,8 +150,10 @@ class Hour:
         *,
         story: str,
         ship_to: Person | None = None,
+        discount: int = 0,
     ) -> None:
-        rng = self._rng
+        """An honest order by card, with a note for the truth of what it looks like."""
+        rng = self.rng
         purchase = Purchase(
             order_id=make_id(rng, "o"),
             buyer=buyer,
@@ -190,29 +163,23 @@ class Hour:
             course=make_course(rng, "card", at),
             card=buyer.cards[0],
             ship_to=ship_to,
+            discount=discount,
             three_ds="authenticated",
         )
         self.rows += purchase_rows(rng, purchase)
         self.rows.append(truth_row("order", purchase.order_id, "good", story, "", at))
 
     def _follow(self, follower: Person, at: datetime) -> None:
-        kind = "unfollow" if self._rng.random() < 0.07 else "follow"
-        maker = self._rng.choice(self._population.makers)
-        self.rows.append(follow_row(self._rng, follower, maker, at, kind))
-
-    def _follow_makers(self) -> None:
-        """The day of a craft fair: a visitor follows everybody whom she met."""
-        rng = self._rng
-        visitor = self._somebody()
-        for maker in rng.sample(self._population.makers, rng.randrange(22, 36)):
-            self.rows.append(follow_row(rng, visitor, maker, self._moment(0.9)))
+        kind = "unfollow" if self.rng.random() < 0.07 else "follow"
+        maker = self.rng.choice(self.population.makers)
+        self.rows.append(follow_row(self.rng, follower, maker, at, kind))
 
     def _write_something(self) -> None:
-        rng = self._rng
-        author, at = self._somebody(), self._moment()
+        rng = self.rng
+        author, at = self.somebody(), self.moment()
         kind = rng.choice(("review", "comment", "inquiry"))
         if kind == "inquiry":
-            question = rng.choice(self._flavour.questions)
+            question = rng.choice(self.flavour.questions)
             self.rows.append(
                 Fed(
                     at=at,
@@ -222,14 +189,25 @@ class Hour:
                         "account_id": author.account_id,
                         "category": "order",
                         "subject": question,
-                        "body": self._flavour.question_body.format(question=question),
+                        "body": self.flavour.question_body.format(question=question),
                         "created_at": at,
                     },
                 )
             )
             return
-        words = rng.choice(self._flavour.reviews if kind == "review" else self._flavour.comments)
+        words = rng.choice(self.flavour.reviews if kind == "review" else self.flavour.comments)
         self.rows.append(post_row(rng, author, kind, words, at))
+
+
+def is_chatty(seller: Person) -> bool:
+    """Every fourth maker thanks every buyer."""
+    return int(seller.account_id.removeprefix("a-"), 16) % 4 == 0
+
+
+def own_page(flavour: Flavour, seller: Person) -> str:
+    """The page that a maker has somewhere else."""
+    own = random.Random(seller.account_id)  # noqa: S311 (a repeatable story, no secret)
+    return own.choice(flavour.own_pages).format(code=f"{seller.account_id[-6:]}")
 
 
 def _turn(person: Person) -> int:
@@ -242,9 +220,14 @@ def how_busy(at: datetime, flavour: Flavour) -> float:
     busy = BY_HOUR[local.hour]
     if local.weekday() >= 5:
         busy *= WEEKEND
-    if local.day in flavour.sale_days and local.hour in {20, 21, 22}:
+    if is_sale(at, flavour):
         busy *= SALE_EVENING
     return busy
+
+
+def is_sale(at: datetime, flavour: Flavour) -> bool:
+    local = at.astimezone(flavour.zone)
+    return local.day in flavour.sale_days and local.hour in {20, 21, 22}
 
 
 def make_course(rng: random.Random, method: str, at: datetime) -> Course:

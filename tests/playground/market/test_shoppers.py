@@ -20,10 +20,11 @@ from bot.market.reader import MarketReader
 from bot.playground.market.clock import PlayClock
 from bot.playground.market.demo import prepare_demo
 from bot.playground.market.directory import RELATIONS
-from bot.playground.market.flavours import MINATO
+from bot.playground.market.flavours import HARBOUR, MINATO
 from bot.playground.market.player import Player, open_play
 from bot.playground.market.shoppers import HISTORY, HOUR, Shoppers, ShoppersSource
 from bot.playground.market.shoppers_rows import Fed
+from bot.playground.market.shoppers_traffic import how_busy
 
 START = datetime(2024, 4, 1, 1, tzinfo=UTC)
 SEEDS = (1, 2, 3)
@@ -144,8 +145,12 @@ def test_one_person_stands_behind_seller_and_buyers(seed: int) -> None:
     assert all(links[name] > 5 for name in ("device", "ip", "address"))
     assert careful
     assert all(found == {"address", "phone"} for found in careful)
-    # Honest near misses: an office shares its network with a maker in the building, never more.
-    assert {frozenset(found) for found in honest} <= {frozenset(), frozenset({"ip"})}
+    # Honest near misses: an office shares its network with a maker in the building, a relative the home.
+    assert {frozenset(found) for found in honest} <= {
+        frozenset(),
+        frozenset({"ip"}),
+        frozenset({"ip", "address"}),
+    }
     assert frozenset({"ip"}) in {frozenset(found) for found in honest}
 
 
@@ -206,23 +211,158 @@ def test_a_spammer_follows_a_crowd_and_a_fair_visitor_follows_few(seed: int) -> 
         assert follows[spammer, "unfollow"] >= 30
     busiest = max(n for (who, _), n in follows.items() if who not in fraudsters)
     assert 20 < busiest < 60
-    lures = [row for row in of(rows, "posts") if row["urls"]]
+    lures = [
+        row
+        for row in of(rows, "posts")
+        if any(is_page(url, MINATO.lure_pages) for url in row["urls"])
+    ]
     assert {row["account_id"] for row in lures} == set(at_work)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_families_share_a_card_and_gift_buyers_send_to_many(seed: int) -> None:
-    rows = whole(seed)
-    orders = {row["order_id"]: row for row in of(rows, "orders")}
-    buyers_of_card = defaultdict(set)
-    doors_of_buyer = defaultdict(set)
-    for order_id in truth(rows, "order", story="family"):
-        buyers_of_card[orders[order_id]["card_fingerprint"]].add(orders[order_id]["buyer_id"])
-    for order_id in truth(rows, "order", story="gifts"):
-        doors_of_buyer[orders[order_id]["buyer_id"]].add(orders[order_id]["ship_address"])
+def is_page(url: str, pages: Sequence[str]) -> bool:
+    """Whether a link is one of a flavour's pages, with some code in it."""
+    return any(
+        url.startswith(before) and url.endswith(after)
+        for before, _, after in (page.partition("{code}") for page in pages)
+    )
 
-    assert all(len(buyers) == 2 for buyers in buyers_of_card.values())
-    assert max(len(doors) for doors in doors_of_buyer.values()) >= 3
+
+# ---- honest people who look like it
+
+
+@cache
+def weeks() -> tuple[Fed, ...]:
+    """A week of each of the seeds: long enough for what seldom happens."""
+    return tuple(row for seed in SEEDS for row in days_rows(seed, range(-72, 168)))
+
+
+def orders_of(story: str) -> list[dict[str, Any]]:
+    wanted = truth(weeks(), "order", story=story, label="good")
+    return [row for row in of(weeks(), "orders") if row["order_id"] in wanted]
+
+
+def by(rows: Iterable[dict[str, Any]], column: str) -> dict[Any, list[dict[str, Any]]]:
+    grouped: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        grouped[row[column]].append(row)
+    return grouped
+
+
+def test_families_share_a_card_and_gift_buyers_send_to_many() -> None:
+    families = by(orders_of("family"), "card_fingerprint").values()
+    gifts = by(orders_of("gifts"), "buyer_id").values()
+
+    assert {len({order["buyer_id"] for order in orders}) for orders in families} == {2, 3}
+    assert max(len({order["ship_address"] for order in orders}) for orders in gifts) >= 4
+    assert all(len({order["card_fingerprint"] for order in orders}) == 1 for orders in gifts)
+
+
+def test_one_person_shops_with_two_accounts_on_one_card_and_device() -> None:
+    accounts = {row["account_id"]: row for row in of(weeks(), "accounts")}
+    households = by(orders_of("household"), "card_fingerprint").values()
+
+    assert households
+    for orders in households:
+        buyers = {order["buyer_id"] for order in orders}
+        assert len(buyers) == 2
+        assert len({order["device_id"] for order in orders}) == 1
+        assert len({accounts[buyer]["full_name"] for buyer in buyers}) == 1
+        assert len({accounts[buyer]["email"] for buyer in buyers}) == 2
+
+
+def test_a_relative_buys_from_the_maker_of_the_same_home() -> None:
+    accounts = {row["account_id"]: row for row in of(weeks(), "accounts")}
+    orders = orders_of("relative")
+
+    assert orders
+    for order in orders:
+        maker, buyer = accounts[order["seller_id"]], accounts[order["buyer_id"]]
+        assert order["ship_address"] == maker["address"]
+        assert buyer["full_name"].split()[0] == maker["full_name"].split()[0]
+        assert (buyer["phone"], buyer["signup_device_id"]) != (
+            maker["phone"],
+            maker["signup_device_id"],
+        )
+
+
+def test_a_new_shop_with_fans_has_a_burst_of_honest_orders() -> None:
+    accounts = {row["account_id"]: row for row in of(weeks(), "accounts")}
+    launched = truth(weeks(), "account", story="launch", label="good")
+    shops = by(orders_of("launch"), "seller_id")
+    shares = []
+    for seller, orders in shops.items():
+        opened = accounts[seller]["created_at"]
+        assert 5 <= len(orders) <= 13
+        assert all(order["ordered_at"] - opened < 8 * HOUR for order in orders)
+        assert len({order["card_fingerprint"] for order in orders}) >= len(orders) - 1
+        ages = [order["ordered_at"] - accounts[order["buyer_id"]]["created_at"] for order in orders]
+        shares.append(sum(age < timedelta(days=2) for age in ages) / len(ages))
+
+    assert set(shops) == launched
+    # Some of the fans sign up for it: as a fraudster's own buyers do.
+    assert max(shares) >= 0.6
+    assert min(shares) <= 0.4
+
+
+def test_makers_thank_in_the_same_words_with_a_link_of_their_own() -> None:
+    sellers = {row["account_id"] for row in of(weeks(), "accounts") if row["is_seller"]}
+    thanks = [
+        row
+        for row in of(weeks(), "posts")
+        if row["kind"] == "message" and all(is_page(url, MINATO.own_pages) for url in row["urls"])
+    ]
+    by_maker = by(thanks, "account_id")
+    within_the_hour = max(
+        sum(first["created_at"] <= row["created_at"] < first["created_at"] + HOUR for row in rows)
+        for rows in by_maker.values()
+        for first in rows
+    )
+
+    assert set(by_maker) <= sellers
+    assert len(by_maker) > 12
+    assert all(len({row["body"] for row in rows}) == 1 for rows in by_maker.values())
+    assert within_the_hour >= 8
+
+
+def test_kits_and_their_photos_look_alike_in_honest_shops() -> None:
+    titles = {kit.title for kit in MINATO.kits}
+    fraud = truth(whole(1), "listing", label="fraud")
+    kits = by(
+        (
+            row
+            for row in of(whole(1), "listings")
+            if row["title"] in titles and row["listing_id"] not in fraud
+        ),
+        "title",
+    )
+
+    assert max(len({row["seller_id"] for row in rows}) for rows in kits.values()) >= 3
+    for rows in kits.values():
+        photos = [row["image_hashes"][0] for row in rows]
+        assert max((one ^ other).bit_count() for one in photos for other in photos) <= 2
+
+
+def test_an_outage_declines_many_people_s_cards_at_once() -> None:
+    declined = [
+        row for row in of(weeks(), "payment_attempts") if row["decline_code"] == "processing_error"
+    ]
+    begin = declined[0]["attempted_at"]
+    at_once = [row for row in declined if abs(row["attempted_at"] - begin) < timedelta(minutes=10)]
+
+    assert len(at_once) >= 6
+    assert len({row["account_id"] for row in at_once}) >= len(at_once) - 1
+    assert len({row["ip"] for row in at_once}) >= len(at_once) - 1
+
+
+def test_a_maker_s_sale_sells_many_at_a_discount_within_the_hour() -> None:
+    sales = by(orders_of("flash_sale"), "seller_id").values()
+
+    assert max(len(orders) for orders in sales) >= 6
+    assert all(
+        0 < order["discount_amount"] <= order["total_amount"] // 2
+        for orders in sales
+        for order in orders
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -239,7 +379,47 @@ def test_honest_people_order_day_and_night_in_every_way_to_pay(seed: int) -> Non
     assert methods == {"card", "konbini", "wallet", "carrier", "bank_transfer", "points"}
     assert evening > 1.5 * night
     declined = [row for row in of(rows, "payment_attempts") if row["result"] == "declined"]
-    assert {"insufficient_funds", "expired_card"} <= {row["decline_code"] for row in declined}
+    assert {"insufficient_funds", "expired_card", "incorrect_cvc"} <= {
+        row["decline_code"] for row in declined
+    }
+
+
+def test_an_evening_s_sale_is_busier_than_other_evenings() -> None:
+    """The fifth of April is one of Minato's sale days, a Friday; the fourth is none."""
+    fraud = truth(weeks(), "order", label="fraud")
+    counts = Counter(
+        at.day
+        for at, order_id in (
+            (order["ordered_at"].astimezone(MINATO.zone), order["order_id"])
+            for order in of(weeks(), "orders")
+        )
+        if at.hour in {20, 21, 22} and order_id not in fraud
+    )
+
+    assert counts[5] > 1.3 * counts[4]
+
+
+def test_harbour_lane_trades_in_euros_and_english_on_the_clock_of_its_own() -> None:
+    shoppers = Shoppers(1, START, HARBOUR)
+    rows = shoppers.write_past() + [row for hour in range(24) for row in shoppers.write_hour(hour)]
+    written = [
+        str(value)
+        for row in rows
+        for name, value in row.values.items()
+        if name
+        in {"title", "description", "body", "subject", "display_name", "full_name", "address"}
+    ]
+    money = [row for row in rows if "currency" in row.values]
+    prices = [row["price"] for row in of(rows, "listings")]
+
+    assert not [text for text in written if any("぀" <= sign <= "鿿" for sign in text)]
+    assert {row.values["currency"] for row in money} == {"EUR"}
+    assert {row["payment_method"] for row in of(rows, "orders")} <= set(HARBOUR.methods)
+    # Between 3.50 and 200 euros, in cents; and not all of them whole.
+    assert 350 <= min(prices) < max(prices) <= 20_000
+    assert any(price % 100 for price in prices)
+    assert all(row["full_name_kana"] is None for row in of(rows, "accounts"))
+    assert how_busy(START, HARBOUR) < how_busy(START, MINATO)
 
 
 def test_hostile_names_are_among_the_people() -> None:

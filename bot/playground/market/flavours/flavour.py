@@ -115,8 +115,10 @@ class Flavour:
     questions: tuple[str, ...]
     question_body: str
     """An inquiry around its `{question}`."""
+    profiles: tuple[str, ...]
+    """How makers introduce themselves, with the `{url}` of the page that they have elsewhere."""
     thanks: tuple[str, ...]
-    """What a seller writes to a buyer, with the `{url}` of the shop's own page elsewhere."""
+    """What a maker writes to a buyer, with that `{url}`."""
     own_pages: tuple[str, ...]
     """Where honest shops have such pages, with a `{code}`."""
 

@@ -90,6 +90,10 @@ HARBOUR = Flavour(
         "It has not arrived yet", "I gave the wrong address", "Could I have an invoice", "Can you make it in green",
     ),
     question_body="{question}. Thanks for your help.",
+    profiles=(
+        "Everything is made in my small workshop. More about it: {url}",
+        "You may know me from elsewhere: now I have a shop! {url}",
+    ),
     thanks=(
         "Thank you for your order! I post how things are made here: {url}",
         "Thanks so much. New pieces are announced on my page first: {url}",
