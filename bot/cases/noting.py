@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bot.cases.room import Room
+from bot.cases.room import CARDS, Room
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.ledger import audit, posts
+from bot.ledger import audit, cases, posts
 
 MAX_NOTE = 4000
 
@@ -21,6 +21,7 @@ async def note_reply(
             conn, case_id=case_id, author=user_id, body=body[:MAX_NOTE], message_ts=message_ts
         ):
             return False
+        await cases.touch_case(conn, case_id)
         await audit.append(
             conn,
             [
@@ -32,4 +33,5 @@ async def note_reply(
                 )
             ],
         )
+    room.bell.ring(CARDS)
     return True
