@@ -52,10 +52,15 @@ from bot.ledger.bell import Bell
 from bot.ledger.engine import create_engine
 from bot.ledger.migrate import current_revision, head_revision
 from bot.locale import use_glossary
+from bot.market.adopting import BY_HAND, MixedMarket
 from bot.market.api import MarketApi
+from bot.market.mapped import MappedMarket
+from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader, MarketUnreachableError
+from bot.market.verb_map import Auth, VerbMap
+from bot.market.verb_map_file import read_verb_map
 from bot.publisher import CHANNEL_LOCALE, Limits, Publisher
-from bot.settings import Settings, require
+from bot.settings import Settings, read_secret, require
 
 logger = logging.getLogger(__name__)
 
@@ -98,13 +103,15 @@ class Bot:
         self._settings = settings
         self.room = room
         self._client = client
-        api_token = settings.market_api_token
-        self._api = MarketApi(
-            session,
-            settings.market_api_url or "",
-            api_token.get_secret_value() if api_token else "",
+        verb_map = verb_map_of(settings)
+        self._api = marketplace_of(settings, verb_map, session)
+        if settings.market_api_url is None and verb_map is None:
+            logger.info("no admin API and no verb map: people carry everything out by hand")
+        self._reader = MarketReader(
+            _secret(settings.market_database_url),
+            settings.market_schema,
+            admin_urls=verb_map.admin_urls if verb_map else {},
         )
-        self._reader = MarketReader(_secret(settings.market_database_url), settings.market_schema)
         self._errands = Errands()
         desk = Desk(
             room=room,
@@ -329,8 +336,6 @@ async def running_parts(
         "alert_channel",
         "database_url",
         "market_database_url",
-        "market_api_url",
-        "market_api_token",
     )
     if settings.slack_app_token is None:
         require(settings, "slack_signing_secret")
@@ -376,6 +381,47 @@ async def running_parts(
             yield bot
     finally:
         await engine.dispose()
+
+
+def verb_map_of(settings: Settings) -> VerbMap | None:
+    """The verb map that the settings name.
+
+    Raises:
+        SayableError: it cannot be read, or is wrong or unsafe.
+    """
+    return None if settings.verb_map_file is None else read_verb_map(settings.verb_map_file)
+
+
+def marketplace_of(
+    settings: Settings, verb_map: VerbMap | None, session: aiohttp.ClientSession
+) -> Marketplace:
+    """The marketplace at the step of adoption that the settings tell; without any, people do everything.
+
+    Raises:
+        SayableError: a secret is missing.
+    """
+    if settings.market_api_token is not None:
+        # Half of the pair is a slip, and no wish to do everything by hand.
+        require(settings, "market_api_url")
+    if settings.market_api_url is None and verb_map is None:
+        return MappedMarket(session, BY_HAND)
+    mapped = None if verb_map is None else mapped_market(verb_map, session)
+    if settings.market_api_url is None and mapped is not None:
+        return mapped
+    require(settings, "market_api_url", "market_api_token")
+    contract = MarketApi(session, settings.market_api_url or "", _secret(settings.market_api_token))
+    return contract if mapped is None else MixedMarket(mapped, contract)
+
+
+def mapped_market(verb_map: VerbMap, session: aiohttp.ClientSession) -> MappedMarket:
+    """The shop behind a verb map, with the secret that the map names.
+
+    Raises:
+        SayableError: the secret is missing.
+    """
+    auth = verb_map.auth
+    token = read_secret(auth.token_env) if isinstance(auth, Auth) else None
+    return MappedMarket(session, verb_map, token)
 
 
 async def run(settings: Settings) -> None:

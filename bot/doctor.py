@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -18,10 +18,10 @@ from bot.cards.glossary import read_glossary
 from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
 from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
-from bot.domain.verbs import Verb
+from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
-from bot.market.api import MarketApi, MarketUnreachable
+from bot.market.marketplace import MarketUnreachable
 from bot.market.reader import MarketReader
 from bot.settings import Settings, require
 
@@ -58,7 +58,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         ("detections", _examine_detections),
         ("ledger", _examine_ledger),
         ("marketplace database", _examine_reader),
-        ("marketplace API", _examine_api),
+        ("marketplace API", _examine_marketplace),
     ):
         yield await _tried(part, examination, settings)
     async for diagnosis in _examine_slack(settings, policy):
@@ -114,27 +114,54 @@ async def _examine_reader(settings: Settings) -> str:
     return f"{len(relations)} relations of the contract, read only"
 
 
-async def _examine_api(settings: Settings) -> str:
-    require(settings, "market_api_url", "market_api_token")
-    token = settings.market_api_token
+async def _examine_marketplace(settings: Settings) -> str:
+    verb_map = app.verb_map_of(settings)
     async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
-        api = MarketApi(
-            session, settings.market_api_url or "", token.get_secret_value() if token else ""
-        )
+        marketplace = app.marketplace_of(settings, verb_map, session)
         try:
-            offered = await api.capabilities()
+            offered = await marketplace.capabilities()
         except MarketUnreachable as error:
             raise SayableError(
                 f"The admin API at MARKET_API_URL does not tell its capabilities ({error}): "
                 "check the address and MARKET_API_TOKEN."
             ) from error
+        if verb_map is not None and verb_map.base_url is not None:
+            await _knock(session, verb_map.base_url)
+    return _told_of(offered)
+
+
+async def _knock(session: aiohttp.ClientSession, url: str) -> None:
+    """Whether anybody is there; without the secret, and whatever the answer is."""
+    try:
+        async with session.get(url, allow_redirects=False):
+            pass
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise SayableError(
+            f"The base_url of VERB_MAP_FILE cannot be reached ({type(error).__name__}): "
+            "check the address and the network."
+        ) from error
+
+
+def _told_of(offered: Mapping[Verb, Capability]) -> str:
+    by_hand = sorted(v for v, c in offered.items() if c.operation_class is OperationClass.MANUAL)
+    if len(by_hand) == len(Verb):
+        return (
+            "neither MARKET_API_URL nor VERB_MAP_FILE: people carry everything out by hand"
+            " (step 1 of docs/adoption.md)"
+        )
     missing = sorted({use.verb for a in registry().values() for use in a.uses} - set(offered))
-    unsafe = [verb for verb, capability in offered.items() if capability.operation_class != "key"]
+    unsafe = sorted(
+        verb
+        for verb, capability in offered.items()
+        if capability.operation_class in {OperationClass.LOOKUP, OperationClass.NONE}
+    )
     told = f"{len(offered)} of {len(Verb)} verbs"
     if missing:
         told += f"; no buttons for {', '.join(missing)}"
     if unsafe:
         told += f"; not protected by a key: {', '.join(unsafe)}"
+    if by_hand:
+        told += f"; by hand: {', '.join(by_hand)}"
     return told
 
 

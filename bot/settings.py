@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import time
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.domain.errors import SayableError
@@ -43,7 +44,10 @@ class Settings(BaseSettings):
     )
     market_schema: str = Field("market", pattern=r"^[a-z_][a-z0-9_]*$")
     market_api_url: str | None = Field(None, description="The marketplace's admin API")
-    market_api_token: SecretStr | None = None
+    market_api_token: SecretStr | None = Field(None, description="The admin API's bearer token")
+    verb_map_file: Path | None = Field(
+        None, description="Your verb map: endpoints of your own in place of the admin API"
+    )
     alert_channel: str | None = Field(None, description="Channel id for cards, C…")
     digest_channel: str | None = Field(
         None, description="Channel id for digests, C…; not set: that for cards"
@@ -129,6 +133,28 @@ def read_settings() -> Settings:
         raise SayableError(f"The setting {name} is wrong: it {_as_clause(words)}.") from error
     except UnicodeDecodeError as error:
         raise SayableError("The file .env is not UTF-8 text.") from error
+
+
+def read_secret(name: str) -> str:
+    """A secret that another file names, from the environment or .env.
+
+    Raises:
+        SayableError: it is not there, or no header could carry it.
+    """
+    field: Any = (SecretStr | None, Field(None, validation_alias=name))
+    found = create_model("Secret", __base__=_Named, secret=field)().secret
+    secret = "" if found is None else found.get_secret_value().strip()
+    if not secret:
+        raise SayableError(f"Set {name}: a verb map or a test names it as where its secret is.")
+    if not secret.isascii() or not secret.isprintable():
+        raise SayableError(f"The secret {name} must be printable ASCII, as it goes into a header.")
+    return secret
+
+
+class _Named(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    secret: SecretStr | None = None
 
 
 def require(settings: Settings, *names: str) -> None:

@@ -201,7 +201,7 @@ def test_the_doctor_names_everything_that_is_missing(mimawari: Mimawari) -> None
     assert found["policy"]["ok"]
     assert found["detections"]["ok"]
     assert "DATABASE_URL" in found["ledger"]["problem"]
-    assert "MARKET_API_URL" in found["marketplace API"]["problem"]
+    assert "by hand (step 1" in found["marketplace API"]["told"]
     assert "SLACK_BOT_TOKEN" in found["slack"]["problem"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import SayableError
-from bot.settings import Settings, read_settings, require
+from bot.settings import Settings, read_secret, read_settings, require
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,6 +75,22 @@ def test_the_example_is_accepted_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_p
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     (tmp_path / ".env").write_text(example, encoding="utf-8")
     assert read_settings().slack_bot_token is None
+
+
+def test_a_secret_that_another_file_names_is_read_like_a_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("SHOP_TOKEN= from-file \nCOPY=x\n", encoding="utf-8")
+    assert read_secret("SHOP_TOKEN") == "from-file"
+    assert read_secret("COPY") == "x"
+    monkeypatch.setenv("SHOP_TOKEN", "from-environment")
+    assert read_secret("SHOP_TOKEN") == "from-environment"
+    with pytest.raises(SayableError, match="Set OTHER_TOKEN"):
+        read_secret("OTHER_TOKEN")
+    monkeypatch.setenv("SHOP_TOKEN", "canary\nX-Evil: 1")
+    with pytest.raises(SayableError, match="printable ASCII") as caught:
+        read_secret("SHOP_TOKEN")
+    assert "canary" not in str(caught.value)
 
 
 def test_secrets_do_not_show_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

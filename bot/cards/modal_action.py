@@ -17,6 +17,7 @@ from bot.cards.blocks import (
 from bot.cards.modal_frames import case_line, meta_of, modal, note, reason_select
 from bot.cards.plan_words import (
     affected_lines,
+    foretold_sentences,
     message_texts,
     methods_of,
     money_sentences,
@@ -128,6 +129,7 @@ def _consequences(
     sentences = [
         *money_sentences(ticked, methods_of(view), messages),
         *undo_sentences(ticked, messages),
+        *foretold_sentences(ticked, messages),
         second,
     ]
     yield section(separator.join(sentences))

@@ -10,6 +10,7 @@ from bot.cards.blocks import Block, context, section, sections_of
 from bot.cards.modal_frames import case_line, meta_of, modal, note, reason_select
 from bot.cards.plan_words import (
     affected_lines,
+    foretold_sentences,
     message_texts,
     methods_of,
     money_sentences,
@@ -78,6 +79,7 @@ def _request(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo)
     sentences = [
         *money_sentences(decision.plans, methods_of(view), messages),
         *undo_sentences(decision.plans, messages),
+        *foretold_sentences(decision.plans, messages),
         messages.t("It is carried out as soon as enough people have approved."),
     ]
     yield section(separator.join(sentences))

@@ -131,6 +131,19 @@ def undo_sentences(plans: Collection[Plan], messages: Messages) -> Iterator[str]
             yield messages.t("Cannot be undone: {verb}.", verb=verb_name(verb, messages))
 
 
+def foretold_sentences(plans: Collection[Plan], messages: Messages) -> Iterator[str]:
+    """Where the marketplace shows no plan: what its own people wrote down, and that this is all we know."""
+    unshown = {plan.verb: plan.foretold for plan in plans if plan.foretold is not None}
+    told = (messages.pick(foretold.ja, foretold.en) for foretold in unshown.values())
+    yield from (user_text(words, 300) for words in dict.fromkeys(told) if words)
+    if unshown:
+        yield messages.t(
+            "The marketplace shows no plan for this ({verbs}): which messages it sends and whom else it"
+            " touches is not known here.",
+            verbs=messages.series(verb_name(verb, messages) for verb in unshown),
+        )
+
+
 def affected_lines(plans: Collection[Plan], messages: Messages) -> list[str]:
     """Others whom it touches, such as open orders of honest buyers; not what it is done to anyway."""
     own = {(plan.subject.kind.value, plan.subject.id) for plan in plans}

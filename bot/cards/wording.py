@@ -110,6 +110,7 @@ _MARKET_CODES = {
     "state_changed": N_("it changed after it was shown"),
     "not_done_by_hand": N_("it was not done by hand"),
     "not_found": N_("the marketplace does not know it"),
+    "not_offered": N_("the marketplace cannot do it in this way"),
     "outcome_unknown": N_("the marketplace did not say whether it was done; please check there"),
     "partly_succeeded": N_("some of its steps failed; please check in the marketplace"),
 }

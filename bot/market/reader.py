@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -17,10 +18,12 @@ from bot.domain.subjects import Subject, SubjectKind
 from bot.market.absent import Present, quote, stand_in
 from bot.market.contract import CONTRACT
 from bot.market.selecting import Limits, Rows, SelectFault, select_within
+from bot.market.templates import fill_url
 
 _REQUIRED = ("accounts", "orders")
 # Grants and views change under a running process: a role that may write by now is refused by now.
 _EXAMINE_EVERY_S = 300.0
+_NO_URLS: Mapping[SubjectKind, str] = MappingProxyType({})
 
 # What this role may do beyond reading: the first line is enough to refuse it.
 _FIND_POWERS = """
@@ -113,9 +116,19 @@ class MarketUnreachableError(SayableError):
 class MarketReader:
     """The contract's relations, as a role sees them that cannot write."""
 
-    def __init__(self, dsn: str, schema: str = "market") -> None:
+    def __init__(
+        self,
+        dsn: str,
+        schema: str = "market",
+        *,
+        admin_urls: Mapping[SubjectKind, str] = _NO_URLS,
+    ) -> None:
+        """Args:
+        admin_urls: the back office's page of a subject, with `{subject_id}`, where the views name none.
+        """
         self._dsn = dsn
         self._schema = schema
+        self._admin_urls = admin_urls
         self._present: Present | None = None
         self._examine_at = 0.0
 
@@ -151,6 +164,8 @@ class MarketReader:
                 for record in await conn.fetch(sql, ids[kind]):
                     values = dict(record)
                     subject = Subject(kind, values.pop("id"))
+                    if values.get("admin_url") is None and kind in self._admin_urls:
+                        values["admin_url"] = fill_url(self._admin_urls[kind], subject.id)
                     found[subject] = _facts(kind, values)
         return found
 

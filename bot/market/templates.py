@@ -105,6 +105,16 @@ def fill_path(template: str, values: Values) -> str:
     return filled
 
 
+def fill_url(template: str, subject_id: str) -> str | None:
+    """A page's address for people to open; None if no address can hold the id."""
+    if subject_id in {"", *_DOTS}:
+        return None
+    try:
+        return template.replace("{subject_id}", quote(subject_id, safe=""))
+    except UnicodeEncodeError:
+        return None
+
+
 def check_path(template: str) -> None:
     """Raise a TemplateError unless it is a plain path below the base address."""
     literal = "".join(text for text, _ in _parts(template))

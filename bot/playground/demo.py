@@ -204,6 +204,8 @@ def _with_playground(settings: Settings, server: Server, market_url: str, *, por
             "market_database_url": SecretStr(server.dsn(MARKET_DATABASE, MARKET_READER)),
             "market_api_url": market_url,
             "market_api_token": SecretStr(MARKET_TOKEN),
+            # What is decided in the demo must never reach a real shop.
+            "verb_map_file": None,
             "port": port,
         }
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from bot.actions import registry
 from bot.cards import modals
 from bot.domain.cases import CaseState, CaseView, OperationState
-from bot.domain.plans import Plan, PlanStep, StepState
+from bot.domain.plans import Foretold, Plan, PlanStep, StepState
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Verb
 from bot.handlers.payloads import parse_submission
@@ -221,6 +222,31 @@ def test_a_changed_plan_says_that_nothing_was_done() -> None:
     assert said.startswith(
         "⚠️ この画面を開いている間に状況が変わりました。まだ何も実行していません。"
     )
+
+
+@pytest.mark.parametrize(
+    ("messages", "told", "unknown"),
+    [
+        (JA, "カードの売上を取り消します。", "実行内容がマーケットから提示されません"),
+        (EN, "The card payment is voided.", "is not known here"),
+    ],
+)
+def test_a_marketplace_that_shows_no_plan_is_said_to_show_none(
+    messages: Messages, told: str, unknown: str
+) -> None:
+    view = a_case()
+    foretold = Foretold(ja="カードの売上を取り消します。", en="The card payment is voided.")
+    plans = plans_for(view, token=None, foretold=foretold, affects=(), messages=())
+    shown_words = words(cancel_modal(view, plans, messages=messages))
+    assert told in shown_words
+    assert unknown in shown_words
+    assert unknown not in words(cancel_modal(view, plans_for(view), messages=messages))
+    waiting = a_case_awaiting_approval()
+    assert waiting.decision is not None
+    decision = replace(waiting.decision, plans=tuple(plans))
+    approval = modals.approve_modal(waiting, decision, messages=messages, tz=TOKYO)
+    assert told in words(approval)
+    assert unknown in words(approval)
 
 
 def test_members_are_offered_ten_a_block() -> None:
