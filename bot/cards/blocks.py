@@ -47,13 +47,13 @@ def _whole_lines(text: str, limit: int) -> str:
     return "\n".join(kept)
 
 
-def message_text(lines: Iterable[str]) -> str:
+def message_text(lines: Iterable[str], limit: int = MESSAGE_TEXT) -> str:
     """What a screen reader and a notification read: the lines of the blocks, nothing in them alive.
 
     Whole lines as far as they fit: a cut inside would wake what was escaped.
     """
     kept: list[str] = []
-    left = MESSAGE_TEXT
+    left = limit
     for line in "\n".join(lines).split("\n"):
         escaped = escape(line, 1000)
         if len(escaped) + 2 > left:

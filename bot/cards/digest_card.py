@@ -32,6 +32,8 @@ from bot.locale import Messages
 T = TypeVar("T")
 
 HEADER_ROOM = 150
+TEXT_ROOM = 12_000
+"""A digest is never updated, so that Slack's narrow limit of `chat.update` does not bind its `text`."""
 _SECTIONS = 3
 """The most blocks of lines a part is given."""
 _TEXT = 200
@@ -91,8 +93,12 @@ def digest_card(
     foot = [_sentence(line, drawing) for part in digest.parts for line in part.foot]
     if foot:
         blocks.append(context(foot))
-    lines = (*told, *foot)
-    return DigestMessage(text=message_text(lines), blocks=blocks, lines=lines)
+    # However much there is to tell, the proof is never what is cut.
+    last = message_text(foot)
+    body = message_text(told, TEXT_ROOM - len(last) - 1)
+    return DigestMessage(
+        text=f"{body}\n{last}" if last else body, blocks=blocks, lines=(*told, *foot)
+    )
 
 
 def _about(drawing: _Drawing) -> Iterator[str]:
