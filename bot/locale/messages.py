@@ -17,6 +17,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_precision, is_currency
 
+from bot.locale.shop_words import ShopWords, shop_words
+
 FOLDER = Path(__file__).parent
 DEFAULT = "en"
 GLOSSARY = "glossary"
@@ -34,6 +36,8 @@ class Messages:
     locale: str
     translations: GNUTranslations
     glossary: Mapping[str, str]
+    own_words: ShopWords | None = None
+    """Where the shop has other words than the catalogue."""
 
     def t(self, msgid: str, **params: object) -> str:
         """The sentence in this language with its parameters put in."""
@@ -49,9 +53,10 @@ class Messages:
         return self.translations.gettext(key) if key else ""
 
     def pick(self, ja: str | None, en: str | None) -> str:
-        """Which of two texts that were written in both languages."""
+        """Which of two texts that were written in both languages, as by a detection; in the shop's words."""
         first, second = (ja, en) if self.locale == "ja" else (en, ja)
-        return first or second or ""
+        picked = first or second or ""
+        return self.own_words.put_into(picked) if self.own_words else picked
 
     def number(self, value: int) -> str:
         return format_decimal(value, locale="en")
@@ -156,8 +161,13 @@ def _read(locale: str) -> Messages:
     compiled.seek(0)
     translations = GNUTranslations(compiled)
     glossary = {key: translations.pgettext(GLOSSARY, key) for key in GLOSSARY_KEYS}
-    glossary.update(_shop_words.get(locale, {}))
-    return Messages(locale=locale, translations=translations, glossary=glossary)
+    own = _shop_words.get(locale, {})
+    return Messages(
+        locale=locale,
+        translations=translations,
+        glossary={**glossary, **own},
+        own_words=shop_words(glossary, own),
+    )
 
 
 def read_catalog(locale: str) -> Catalog:

@@ -33,7 +33,7 @@ _FILTERS = {
     "accounts": {
         "all": (N_("All accounts"), "true"),
         "suspended": (N_("Suspended"), "status = 'suspended'"),
-        "sellers": (N_("Sellers"), "is_seller"),
+        "sellers": (N_("Only {sellers}"), "is_seller"),
     },
 }
 _STATES = {
@@ -98,6 +98,10 @@ class Pen:
 
     def t(self, msgid: str, **params: object) -> str:
         return self.messages.t(msgid, **params)
+
+    def word(self, key: str) -> str:
+        """One of the shop's own words, as a heading."""
+        return self.messages.glossary[key].capitalize()
 
     def local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone)
@@ -300,8 +304,8 @@ def _order_rows(rows: Sequence[Any], pen: Pen) -> str:
             t(N_("Order")),
             t(N_("State")),
             t(N_("Amount")),
-            t(N_("Buyer")),
-            t(N_("Seller")),
+            pen.word("buyer"),
+            pen.word("seller"),
             t(N_("Ordered")),
         ],
         (
