@@ -17,6 +17,7 @@ from bot.cards.blocks import (
 from bot.cards.modal_frames import case_line, meta_of, modal, note, reason_select
 from bot.cards.plan_words import (
     affected_lines,
+    by_hand_sentences,
     foretold_sentences,
     message_texts,
     methods_of,
@@ -130,6 +131,7 @@ def _consequences(
         *money_sentences(ticked, methods_of(view), messages),
         *undo_sentences(ticked, messages),
         *foretold_sentences(ticked, messages),
+        *by_hand_sentences(ticked, view.by_hand, messages),
         second,
     ]
     yield section(separator.join(sentences))

@@ -10,6 +10,7 @@ from bot.cards.blocks import Block, context, section, sections_of
 from bot.cards.modal_frames import case_line, meta_of, modal, note, reason_select
 from bot.cards.plan_words import (
     affected_lines,
+    by_hand_sentences,
     foretold_sentences,
     message_texts,
     methods_of,
@@ -80,6 +81,7 @@ def _request(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo)
         *money_sentences(decision.plans, methods_of(view), messages),
         *undo_sentences(decision.plans, messages),
         *foretold_sentences(decision.plans, messages),
+        *by_hand_sentences(decision.plans, view.by_hand, messages),
         messages.t("It is carried out as soon as enough people have approved."),
     ]
     yield section(separator.join(sentences))

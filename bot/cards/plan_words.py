@@ -144,6 +144,19 @@ def foretold_sentences(plans: Collection[Plan], messages: Messages) -> Iterator[
         )
 
 
+def by_hand_sentences(
+    plans: Collection[Plan], by_hand: Collection[Verb], messages: Messages
+) -> Iterator[str]:
+    """Which of the verbs the bot cannot carry out itself."""
+    verbs = [verb for verb in dict.fromkeys(plan.verb for plan in plans) if verb in by_hand]
+    if verbs:
+        yield messages.t(
+            "People do this in the back office ({verbs}): once it is decided, the card links there and"
+            " asks what was done.",
+            verbs=messages.series(verb_name(verb, messages) for verb in verbs),
+        )
+
+
 def affected_lines(plans: Collection[Plan], messages: Messages) -> list[str]:
     """Others whom it touches, such as open orders of honest buyers; not what it is done to anyway."""
     own = {(plan.subject.kind.value, plan.subject.id) for plan in plans}

@@ -217,6 +217,8 @@ class CaseView:
     """Display names by user id."""
     offered: frozenset[Verb] = frozenset(Verb)
     """The verbs that the marketplace offers; no button for others."""
+    by_hand: frozenset[Verb] = frozenset()
+    """Those of them that people carry out in the back office."""
     channel: str | None = None
     message_ts: str | None = None
     in_channel: bool = True

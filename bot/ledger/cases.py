@@ -689,6 +689,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
     findings = await _read_findings(conn, case_id)
     decisions = await read_decisions(conn, case_id)
     operations = await read_operations(conn, case_id)
+    offered, by_hand = await _read_offered(conn)
     notes = from_json(case["notes"], tuple[Note, ...])
     people = {
         *(note.author for note in notes),
@@ -724,7 +725,8 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
             conn, case_id, {f.detection for f in findings}, case["opened_at"]
         ),
         names=await read_names(conn, {person for person in people if person}),
-        offered=await read_offered(conn),
+        offered=offered,
+        by_hand=by_hand,
         channel=case["channel"],
         message_ts=case["message_ts"],
         in_channel=bool(case["in_channel"]),
@@ -808,10 +810,15 @@ async def read_names(conn: AsyncConnection, user_ids: Collection[str]) -> dict[s
     return {row.user_id: row.display_name for row in rows}
 
 
-async def read_offered(conn: AsyncConnection) -> frozenset[Verb]:
-    """The verbs that the marketplace offers; all while it was never asked."""
-    rows = (await conn.execute(text("SELECT verb FROM ledger.capabilities"))).all()
-    return frozenset(Verb(row.verb) for row in rows) if rows else frozenset(Verb)
+async def _read_offered(conn: AsyncConnection) -> tuple[frozenset[Verb], frozenset[Verb]]:
+    """The verbs that the marketplace offers, all while it was never asked; and those left to people."""
+    rows = (
+        await conn.execute(
+            text("SELECT verb, operation_class = 'manual' AS by_hand FROM ledger.capabilities")
+        )
+    ).all()
+    offered = frozenset(Verb(row.verb) for row in rows) if rows else frozenset(Verb)
+    return offered, frozenset(Verb(row.verb) for row in rows if row.by_hand)
 
 
 async def read_operations(conn: AsyncConnection, case_id: int) -> tuple[Operation, ...]:

@@ -196,7 +196,12 @@ def test_a_button_carries_the_case_and_the_version_and_nothing_else() -> None:
     card = the_card(a_case())
     assert {button["value"] for button in buttons_of(card.blocks)} == {"2041|3"}
     values = [option["value"] for option in menu_of(card.blocks)]
-    assert values == ["claim|2041|3", "details|2041|3", "open_admin|2041|3"]
+    assert values == [
+        "claim|2041|3",
+        "details|2041|3",
+        "consult|2041|3",
+        "open_admin|2041|3",
+    ]
 
 
 def test_a_verb_that_the_marketplace_does_not_offer_has_no_button() -> None:

@@ -310,7 +310,7 @@ def the_largest(text: str = "山" * 300) -> Digest:
     told = t(
         "{title} ({money}): {state} for {span}, looked after by {name}",
         title=d.title(text, text),
-        money=d.money(dict.fromkeys(("JPY", "EUR", "USD", "GBP"), 10 ** 12)),
+        money=d.money(dict.fromkeys(("JPY", "EUR", "USD", "GBP"), 10**12)),
         state=d.words("open"),
         span=d.span(10**7),
         name=d.text(text),
@@ -341,7 +341,7 @@ def the_largest(text: str = "山" * 300) -> Digest:
                     *STOPPED,
                     10**6,
                     when=d.when(DAY),
-                    money=d.money(dict.fromkeys(("JPY", "EUR", "USD", "GBP", "CHF"), 10 ** 15)),
+                    money=d.money(dict.fromkeys(("JPY", "EUR", "USD", "GBP", "CHF"), 10**15)),
                     rate=Value(kind=ValueKind.SHARE, number=1, whole=3),
                     week=Value(kind=ValueKind.SHARE, number=1, whole=3),
                 ),

@@ -13,7 +13,7 @@ from bot.cards import answers, modals
 from bot.cards.refusals import refusal_sentence
 from bot.cards.stories import story_text
 from bot.domain.audit import AuditTag
-from bot.domain.cases import CaseState, CaseView, DecisionState, OperationState
+from bot.domain.cases import CaseState, CaseView, DecisionState, OperationState, QueueEntry
 from bot.domain.findings import Evidence, EvidenceType
 from bot.domain.plans import Plan, PlanStep, StepState
 from bot.domain.refusals import Refusal, RefusalCode
@@ -21,7 +21,6 @@ from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import SubjectKind
 from bot.domain.verbs import Verb
 from bot.ledger.audit import WrittenEntry
-from bot.ledger.cases import QueueEntry
 from bot.locale import Messages
 from bot.playground.workspace.blocks import validate_message_blocks, validate_view
 from tests.builders import (
