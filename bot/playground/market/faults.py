@@ -26,6 +26,22 @@ class Fault(StrEnum):
     """202; the verb is carried out after `seconds` of the market's time, or when told to."""
     STEP_FAILS = "step_fails"
     """The last step fails: partly_succeeded, until it is retried."""
+    KEY_IGNORED = "key_ignored"
+    """A key that was used before is not looked at: the same request acts again."""
+    KEY_NOT_NEEDED = "key_not_needed"
+    """A request without a key is carried out all the same."""
+    MISMATCH_ACCEPTED = "mismatch_accepted"
+    """A key with another body gets the first outcome, as if nothing were wrong."""
+    OUTCOME_FORGOTTEN = "outcome_forgotten"
+    """A look-up says that nothing was received under the key."""
+    REFUSAL_FORGOTTEN = "refusal_forgotten"
+    """A refusal is not kept: the same key is judged anew."""
+    TOKEN_IGNORED = "token_ignored"  # noqa: S105 - the name of a fault
+    """A plan token is not compared with what would be done now."""
+    WITHHOLD_IGNORED = "withhold_ignored"
+    """A cancellation gives everything back, whatever its refund policy says."""
+    ANYBODY_LET_IN = "anybody_let_in"
+    """The bearer token is not looked at."""
 
 
 OF_THE_CONNECTION = frozenset(
@@ -39,6 +55,8 @@ OF_THE_CONNECTION = frozenset(
     }
 )
 OF_THE_EXECUTION = frozenset({Fault.SLOW, Fault.PENDING, Fault.STEP_FAILS})
+DISOBEDIENCE = frozenset(Fault) - OF_THE_CONNECTION - OF_THE_EXECUTION
+"""What a marketplace does against the contract; `mimawari contract test` must find each."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +98,10 @@ class Faults:
 
     def clear(self) -> None:
         self.settings.clear()
+
+    def disobeys(self, fault: Fault, verb: str) -> bool:
+        """Whether the contract is broken in this way now."""
+        return self.strike(verb, frozenset({fault})) is not None
 
     def strike(self, verb: str, among: frozenset[Fault]) -> Setting | None:
         """The fault of these kinds that hits this request, if one does; a counted one is used up."""

@@ -72,12 +72,14 @@ class Marketplace:
         clock: Clock | None = None,
         faults: Faults | None = None,
         flavour: Flavour = DEFAULT,
+        execution_bound_s: int = EXECUTION_BOUND_S,
     ) -> None:
         self._dsn = dsn
         self._token = token
         self.flavour = flavour
         self.clock = clock or WallClock()
         self.faults = faults or Faults()
+        self.execution_bound_s = execution_bound_s
         self.classes: dict[str, str] = dict.fromkeys(KINDS, "key")
         """How far each verb can be trusted: key, lookup or none; a verb that is left out is not offered."""
         self.pool: Any = None
@@ -127,7 +129,8 @@ class Marketplace:
         struck: Setting | None = None,
     ) -> tuple[int, dict[str, Any]]:
         """One request, answered as the contract says: the HTTP status and the body."""
-        if self.classes.get(kind, "key") != "key":
+        keyless = self.faults.disobeys(Fault.KEY_IGNORED, kind)
+        if keyless or self.classes.get(kind, "key") != "key":
             return await self._carry_out(kind, subject_id, body, key, struck, once=False)
         if key in self._under_way:
             return _IN_PROGRESS
@@ -168,8 +171,11 @@ class Marketplace:
                 stored = await conn.fetchrow(
                     "SELECT * FROM backoffice.operations WHERE idempotency_key = $1 FOR UPDATE", key
                 )
-                if stored is not None:
-                    return _replay(await self._complete_if_due(conn, stored), received.hash)
+                if stored is not None and not self._forgets(stored):
+                    hash_ = received.hash
+                    if self.faults.disobeys(Fault.MISMATCH_ACCEPTED, kind):
+                        hash_ = stored["request_hash"]
+                    return _replay(await self._complete_if_due(conn, stored), hash_)
             if fault is Fault.PENDING:
                 completes_at = None if seconds is None else received.at + timedelta(seconds=seconds)
                 row = await _store(conn, received, 202, {"state": "pending"}, completes_at)
@@ -179,6 +185,19 @@ class Marketplace:
             )
             row = await _store(conn, received, status, outcome)
             return status, outcome.get("failure") or operation_json(row)
+
+    def _forgets(self, stored: Any) -> bool:
+        return stored["state"] == "failed" and self.faults.disobeys(
+            Fault.REFUSAL_FORGOTTEN, stored["kind"]
+        )
+
+    async def _draft(
+        self, conn: Any, kind: str, subject_id: str, params: Mapping[str, Any], now: datetime
+    ) -> Draft:
+        """Raises LookupError."""
+        if kind == "cancel" and self.faults.disobeys(Fault.WITHHOLD_IGNORED, kind):
+            params = {**params, "refund_policy": "normal"}
+        return await draft(conn, kind, subject_id, params, now, self.flavour.letters)
 
     async def _execute(
         self,
@@ -193,7 +212,7 @@ class Marketplace:
         """Check, compare the plan, act: all inside the caller's transaction."""
         now = self.clock.now()
         try:
-            drafted = await draft(conn, kind, subject_id, body, now, self.flavour.letters)
+            drafted = await self._draft(conn, kind, subject_id, body, now)
         except LookupError:
             return 404, {
                 "state": "failed",
@@ -201,9 +220,10 @@ class Marketplace:
             }
         refused = drafted.refused
         token = body.get("plan_token")
-        if token is not None and not hmac.compare_digest(
+        fits = token is None or hmac.compare_digest(
             str(token).encode(), drafted.token(self._secret).encode()
-        ):
+        )
+        if not fits and not self.faults.disobeys(Fault.TOKEN_IGNORED, kind):
             refused = refused or Refused(
                 code="state_changed", message="What it would do has changed since the plan."
             )
@@ -222,6 +242,8 @@ class Marketplace:
                 key,
             )
             if row is None or self.classes.get(row["kind"]) == "none":
+                return None
+            if self.faults.disobeys(Fault.OUTCOME_FORGOTTEN, row["kind"]):
                 return None
             return operation_json(await self._complete_if_due(conn, row))
 
@@ -298,9 +320,8 @@ class Marketplace:
     async def plan(self, kind: str, subject_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """The contract's plan. Raises LookupError."""
         async with self.pool.acquire() as conn, conn.transaction():
-            return (
-                await draft(conn, kind, subject_id, params, self.clock.now(), self.flavour.letters)
-            ).as_plan(self._secret)
+            drafted = await self._draft(conn, kind, subject_id, params, self.clock.now())
+            return drafted.as_plan(self._secret)
 
     # ---- HTTP
 
@@ -325,7 +346,8 @@ class Marketplace:
             answer: web.StreamResponse = await handler(request)
             return answer
         given = request.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+        known = hmac.compare_digest(given, f"Bearer {self._token}".encode())
+        if not known and not self.faults.disobeys(Fault.ANYBODY_LET_IN, ""):
             return _problem(401, "unauthorized", "The bearer token is missing or wrong.")
         try:
             answer = await handler(request)
@@ -346,7 +368,7 @@ class Marketplace:
                     {
                         "kind": kind,
                         "idempotency": idempotency,
-                        "execution_bound_s": EXECUTION_BOUND_S,
+                        "execution_bound_s": self.execution_bound_s,
                         **({"key_window_s": KEY_WINDOW_S} if idempotency == "key" else {}),
                         **({"templates": list(TEMPLATES)} if kind == "warn" else {}),
                     }
@@ -389,7 +411,10 @@ class Marketplace:
         kind = _VERB_OF_PATH.get((collection, path), path)
         if KINDS.get(kind) != collection or kind not in self.classes:
             return _problem(404, "not_offered", f"{path} is not offered for {collection}.")
-        key = parse_key(request.headers.getall("Idempotency-Key", []))
+        keys = request.headers.getall("Idempotency-Key", [])
+        if not keys and self.faults.disobeys(Fault.KEY_NOT_NEEDED, kind):
+            keys = [uuid4().hex]
+        key = parse_key(keys)
         body = parse_body(kind, await request.read(), request.content_type)
         struck = self.faults.strike(kind, OF_THE_CONNECTION)
         if struck is not None and struck.fault in _BEFORE:
