@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,8 @@ from bot.ledger.digests import Day, KeptHead
 from bot.market.reader import MarketReader
 
 WEEK = 7
+LONGEST_HOLD = timedelta(hours=24)
+"""How long an order may be held before somebody must decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from bot.digests._kit import Ask, Section
+from bot.digests._kit import LONGEST_HOLD, Ask, Section
 from bot.domain.digests import CaseRow, Part, money, n, span, t, text, title
 from bot.ledger import tallies
 from bot.ledger.tallies import AgedCase
 
 SHOWN = 5
-LONGEST = timedelta(hours=24)
-"""How long an order may be held before somebody must decide."""
 
 
 async def read(ask: Ask) -> Part:
-    held, total = await tallies.oldest_holds(ask.conn, before=ask.now - LONGEST, limit=SHOWN)
+    held, total = await tallies.oldest_holds(ask.conn, before=ask.now - LONGEST_HOLD, limit=SHOWN)
     if not held:
-        return Part(lines=(t("No hold is older than {span}.", span=span(LONGEST.total_seconds())),))
+        return Part(
+            lines=(t("No hold is older than {span}.", span=span(LONGEST_HOLD.total_seconds())),)
+        )
     return Part(rows=tuple(_row(ask, case) for case in held), more=total - len(held))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from bot.digests._kit import Ask, Section
+from bot.digests._kit import LONGEST_HOLD, Ask, Section
 from bot.domain.cases import CaseState
 from bot.domain.digests import CaseRow, Part, money, span, t, text, title, words
 from bot.domain.findings import Severity
@@ -33,6 +33,7 @@ async def read(ask: Ask) -> Part:
     cases, total = await tallies.oldest_cases(
         ask.conn,
         before={severity: ask.now - time for severity, time in TIME.items()},
+        held_before=ask.now - LONGEST_HOLD,
         limit=SHOWN,
     )
     if not cases:

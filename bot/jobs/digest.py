@@ -59,7 +59,8 @@ async def make_digest(room: Room, reader: MarketReader, plan: DigestPlan, _: Tic
         await digests.mark_day(
             conn,
             today,
-            wall - (now - began) / plan.pace,
+            starts=began,
+            began_at=wall - (now - began) / plan.pace,
             differs=abs(now - wall) > SAME_CLOCK,
         )
         since = await _since(conn, today)
@@ -130,7 +131,8 @@ async def market_now(engine: AsyncEngine, clock: Clock) -> datetime:
     async with engine.connect() as conn:
         if await digests.clocks_differ(conn):
             seen: datetime | None = await conn.scalar(
-                text("SELECT watermark FROM ledger.ticks WHERE name = 'job:digest'")
+                text("SELECT watermark FROM ledger.ticks WHERE name = :mine"),
+                {"mine": digests.DIGEST_TICK},
             )
             if seen is not None:
                 return seen

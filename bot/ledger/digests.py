@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.digests import Digest
 from bot.ledger.values import from_json, to_json
 
+DIGEST_TICK = "job:digest"
 ONE_DAY = timedelta(days=1)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -36,19 +37,31 @@ class KeptHead:
     hash: str
 
 
-async def mark_day(conn: AsyncConnection, day: date, began_at: datetime, *, differs: bool) -> None:
+async def mark_day(
+    conn: AsyncConnection, day: date, *, starts: datetime, began_at: datetime, differs: bool
+) -> None:
     """Remember when a day of the market's clock began, where that clock is not the database's.
 
     Args:
+        starts: the day's midnight by the market's clock.
+        began_at: the same by the database's, reckoned back; a tick that still saw the day before knows better.
         differs: whether the clocks differ now; once they have, every day is marked.
     """
     await conn.execute(
         text(
             """INSERT INTO ledger.market_days (day, began_at)
-               SELECT :day, :began_at WHERE :differs OR EXISTS (SELECT FROM ledger.market_days)
+               SELECT :day, greatest(:began_at, (SELECT last_run_at FROM ledger.ticks
+                                                  WHERE name = :tick AND watermark < :starts))
+                WHERE :differs OR EXISTS (SELECT FROM ledger.market_days)
                ON CONFLICT DO NOTHING"""
         ),
-        {"day": day, "began_at": began_at, "differs": differs},
+        {
+            "day": day,
+            "starts": starts,
+            "began_at": began_at,
+            "differs": differs,
+            "tick": DIGEST_TICK,
+        },
     )
 
 
@@ -65,7 +78,7 @@ async def read_days(
 ) -> tuple[Day, ...]:
     """The digest days from first to last, oldest first."""
     rows = await conn.execute(text("SELECT day, began_at FROM ledger.market_days ORDER BY day"))
-    marks = [(row.day, row.began_at) for row in rows]
+    marks: list[tuple[date, datetime]] = [(row.day, row.began_at) for row in rows]
 
     def starts(day: date) -> datetime:
         return datetime.combine(day, time.min, zone).astimezone(UTC)
@@ -73,6 +86,9 @@ async def read_days(
     def wall_starts(day: date) -> datetime:
         if not marks:
             return starts(day)
+        if day < marks[0][0]:
+            # Before the clocks first differed they were one.
+            return min(starts(day), marks[0][1])
         # A day in which nobody marked its beginning is empty: it ends where the next marked one begins.
         return next((began_at for marked, began_at in marks if marked >= day), NEVER)
 

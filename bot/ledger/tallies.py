@@ -12,11 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.cases import CaseState
 from bot.domain.findings import Severity
-from bot.ledger.digests import Day
+from bot.ledger.digests import DIGEST_TICK, Day
 from bot.ledger.values import from_json
 
 DISMISS = "dismiss"
-DIGEST_TICK = "job:digest"
 
 _DAYS = """unnest(cast(:days AS date[]), cast(:starts AS timestamptz[]), cast(:ends AS timestamptz[]))
            AS d(day, starts, ends)"""
@@ -262,22 +261,27 @@ _AGED = """
 """
 
 
+# Orders that a decision of ours holds, with since when by the market's clock.
+_HELD = """
+    SELECT m.case_id, m.subject_id,
+           coalesce((m.facts ->> 'held_at')::timestamptz, max(o.ended_at)) AS since
+      FROM ledger.case_members m
+      JOIN ledger.operations o ON o.case_id = m.case_id AND o.subject_kind = m.subject_kind
+       AND o.subject_id = m.subject_id AND o.verb = 'hold' AND o.state = 'succeeded'
+      JOIN ledger.cases c ON c.case_id = m.case_id
+     WHERE m.subject_kind = 'order' AND c.closed_at IS NULL
+       AND m.facts ->> 'held_at' IS NOT NULL AND m.facts ->> 'canceled_at' IS NULL
+     GROUP BY m.case_id, m.subject_id, m.facts
+"""
+
+
 async def oldest_holds(
     conn: AsyncConnection, *, before: datetime, limit: int
 ) -> tuple[Sequence[AgedCase], int]:
     """Cases whose orders we hold since before a moment, the oldest first, and how many there are."""
     rows = await conn.execute(
         text(
-            f"""WITH held AS (
-                 SELECT m.case_id, m.subject_id,
-                        coalesce((m.facts ->> 'held_at')::timestamptz, max(o.ended_at)) AS since
-                   FROM ledger.case_members m
-                   JOIN ledger.operations o ON o.case_id = m.case_id AND o.subject_kind = m.subject_kind
-                    AND o.subject_id = m.subject_id AND o.verb = 'hold' AND o.state = 'succeeded'
-                   JOIN ledger.cases c ON c.case_id = m.case_id
-                  WHERE m.subject_kind = 'order' AND c.closed_at IS NULL
-                    AND m.facts ->> 'held_at' IS NOT NULL AND m.facts ->> 'canceled_at' IS NULL
-                  GROUP BY m.case_id, m.subject_id, m.facts),
+            f"""WITH held AS ({_HELD}),
                aged AS (
                  SELECT case_id, min(since) AS since, count(*) AS orders, array_agg(subject_id) AS order_ids
                    FROM held WHERE since <= :before GROUP BY case_id)
@@ -289,15 +293,21 @@ async def oldest_holds(
 
 
 async def oldest_cases(
-    conn: AsyncConnection, *, before: Mapping[Severity, datetime], limit: int
+    conn: AsyncConnection,
+    *,
+    before: Mapping[Severity, datetime],
+    held_before: datetime,
+    limit: int,
 ) -> tuple[Sequence[AgedCase], int]:
     """Open cases of each severity from before a moment, the most urgent and oldest first, and how many.
 
-    Those that wait for an answer come back by themselves.
+    Those that wait for an answer come back by themselves; those held since before `held_before` are told
+    with the holds.
     """
     rows = await conn.execute(
         text(
-            f"""WITH aged AS (
+            f"""WITH held AS ({_HELD}),
+               aged AS (
                  SELECT c.case_id, c.opened_at AS since, count(m.subject_id) AS orders,
                         array_agg(m.subject_id) AS order_ids
                    FROM ledger.cases c
@@ -305,12 +315,14 @@ async def oldest_cases(
                         AS b(severity, moment) ON b.severity = c.severity AND c.opened_at <= b.moment
                    LEFT JOIN ledger.case_members m ON m.case_id = c.case_id AND m.subject_kind = 'order'
                   WHERE c.closed_at IS NULL AND c.wait_kind IS NULL
+                    AND NOT EXISTS (SELECT FROM held h WHERE h.case_id = c.case_id AND h.since <= :held_before)
                   GROUP BY c.case_id)
                {_AGED} ORDER BY c.severity, a.since, c.case_id LIMIT :limit"""  # noqa: S608 - our own constant
         ),
         {
             "severities": [severity.value for severity in before],
             "moments": list(before.values()),
+            "held_before": held_before,
             "limit": limit,
         },
     )

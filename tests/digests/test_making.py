@@ -12,12 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from bot import digests as rooms
 from bot.digests._kit import Ask, Section
 from bot.domain.clock import WallClock
-from bot.domain.digests import Digest, Part, t
+from bot.domain.digests import Digest, Part, count, t
 from bot.jobs.digest import DigestPlan, due_day, make_digest
 from bot.jobs.ticker import Tick
 from bot.ledger import digests
 from bot.ledger.values import from_json, to_json
-from tests.digests.stage import DAY, MORNING_AFTER, TOKYO, Shop, at, part_of
+from tests.digests.stage import DAY, MORNING_AFTER, TOKYO, Shop, at, figure_of, part_of
 
 PLAN = DigestPlan(channel="C0DIGEST", at=time(9), zone=TOKYO)
 TICK = Tick(name="job:digest", watermark=None)
@@ -51,10 +51,7 @@ def test_a_day_is_due_on_the_next_one_at_the_set_time(when: datetime, day: date)
 
 def test_due_goes_by_the_team_s_zone() -> None:
     assert due_day(MORNING_AFTER, PLAN) == DAY
-    assert (
-        due_day(MORNING_AFTER, replace(PLAN, zone=ZoneInfo("America/New_York")))
-        == DAY - ONE_DAY
-    )
+    assert due_day(MORNING_AFTER, replace(PLAN, zone=ZoneInfo("America/New_York"))) == DAY - ONE_DAY
 
 
 async def test_processes_that_tick_at_once_make_one_digest(shop: Shop) -> None:
@@ -137,6 +134,37 @@ async def test_where_they_differ_a_day_is_marked_as_of_its_midnight_at_the_marke
     await tick(shop, at(5), replace(PLAN, pace=60.0))
     again = await shop.scalar("SELECT began_at FROM ledger.market_days WHERE day = :day", day=DAY)
     assert again == began
+
+
+async def test_a_clock_that_jumps_does_not_pull_what_was_decided_into_the_next_day(
+    shop: Shop,
+) -> None:
+    await shop.open("O-1", at(9))
+    await tick(shop, at(10))
+    decided = await shop.scalar("SELECT clock_timestamp()")
+    await shop.cancel("O-1", decided)
+    await shop.execute(
+        """INSERT INTO ledger.ticks (name, every_s, watermark, last_run_at)
+           VALUES ('job:digest', 15, :market, clock_timestamp())""",
+        market=at(10.1),
+    )
+    # The next tick sees the noon of the next day: by its pace alone that day began hours ago.
+    await tick(shop, at(36))
+    digest = await shop.digest(now=at(36))
+    assert figure_of(digest, "cases_decided").value == count(1)
+
+
+async def test_what_was_decided_before_the_clocks_first_differed_keeps_its_day(
+    shop: Shop,
+) -> None:
+    await shop.open("O-1", at(9))
+    await shop.cancel("O-1", at(10))
+    await shop.execute(
+        "INSERT INTO ledger.market_days VALUES (:day, :began)",
+        day=DAY + ONE_DAY,
+        began=at(24) - timedelta(minutes=2),
+    )
+    assert figure_of(await shop.digest(), "cases_decided").value == count(1)
 
 
 async def test_a_section_that_fails_keeps_no_other_from_being_told(shop: Shop) -> None:

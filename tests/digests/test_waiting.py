@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.digests.holds import LONGEST
+from bot.digests._kit import LONGEST_HOLD
 from bot.domain.digests import money, span
 from bot.domain.findings import Severity
 from tests.digests.stage import MORNING_AFTER, Shop, at, number_of, part_of
@@ -11,13 +11,13 @@ MINUTE = timedelta(minutes=1)
 
 
 async def test_a_hold_is_past_its_time_after_a_day_by_the_market_s_clock(shop: Shop) -> None:
-    for order, held_for in (("O-old", LONGEST), ("O-new", LONGEST - MINUTE)):
+    for order, held_for in (("O-old", LONGEST_HOLD), ("O-new", LONGEST_HOLD - MINUTE)):
         when = MORNING_AFTER - held_for
         await shop.open(order, when - MINUTE)
         await shop.hold(order, when)
     (row,) = part_of(await shop.digest(), "holds").rows
     assert row.told.count == 1
-    assert row.told.values["span"] == span(LONGEST.total_seconds())
+    assert row.told.values["span"] == span(LONGEST_HOLD.total_seconds())
     assert row.told.values["money"] == money({"JPY": 12_400})
 
 
@@ -95,6 +95,17 @@ async def test_closed_cases_and_those_that_wait_for_an_answer_are_not_past_their
     )
     assert row.case_id == case_id
     assert row.told.values["name"].text == "佐藤"
+
+
+async def test_a_case_is_told_with_the_holds_or_with_the_open_ones_and_not_twice(
+    shop: Shop,
+) -> None:
+    await shop.open("O-1", at(8, days_ago=2))
+    assert len(part_of(await shop.digest(), "overdue").rows) == 1
+    await shop.hold("O-1", at(9, days_ago=2))
+    digest = await shop.digest()
+    assert len(part_of(digest, "holds").rows) == 1
+    assert part_of(digest, "overdue").rows == ()
 
 
 async def test_a_row_carries_the_version_and_where_its_card_stands(shop: Shop) -> None:
