@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 import aiohttp
 from slack_bolt.async_app import AsyncAck
@@ -146,10 +145,6 @@ async def _open_modal(desk: Desk, click: Click, name: str) -> Refusal | None:
     press = click.press
     if press is None:
         return None
-    if name == "details":
-        # It decides nothing: a list that is a day old shows the case as it stands now.
-        view = await read_case(desk.room, press.case_id)
-        press = replace(press, version=view.version if view else press.version)
     allowed = await may_open_modal(desk.room, press, name)
     if isinstance(allowed, Refusal):
         return allowed

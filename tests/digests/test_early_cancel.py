@@ -86,6 +86,15 @@ async def test_an_order_counts_once_on_the_day_on_which_it_was_first_confirmed(s
     assert figure_of(digest, RATE).week == share(1, 1)
 
 
+async def test_a_verdict_after_the_chargeback_does_not_count_the_order_again(shop: Shop) -> None:
+    await shop.sold("O-1", ordered_at=at(9, days_ago=5), shipped_at=at(9, days_ago=4))
+    await shop.charged_back("O-1", at(10, days_ago=3))
+    await a_fraud(shop, "O-1")
+    figure = figure_of(await shop.digest(), RATE)
+    assert figure.value is None
+    assert figure.before is None
+
+
 async def test_an_order_that_was_judged_fraud_and_later_not_counts_no_more(shop: Shop) -> None:
     await shop.sold("O-1", canceled_at=at(13))
     await a_fraud(shop, "O-1")

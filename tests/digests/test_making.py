@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import digests as rooms
 from bot.digests._kit import Ask, Section
@@ -17,6 +18,8 @@ from bot.jobs.digest import DigestPlan, due_day, make_digest
 from bot.jobs.ticker import Tick
 from bot.ledger import digests
 from bot.ledger.values import from_json, to_json
+from bot.market.reader import MarketUnreachableError
+from bot.market.selecting import SelectFault
 from tests.digests.stage import DAY, MORNING_AFTER, TOKYO, Shop, at, figure_of, part_of
 
 PLAN = DigestPlan(channel="C0DIGEST", at=time(9), zone=TOKYO)
@@ -84,7 +87,7 @@ async def test_a_first_stop_that_lasts_days_names_the_days_since_the_first_tick(
 
 
 async def test_a_clock_that_is_set_back_tells_no_day_again(shop: Shop) -> None:
-    await tick(shop, at(12))
+    await tick(shop, at(12, days_ago=3))
     await tick(shop, MORNING_AFTER)
     await tick(shop, at(12))
     await tick(shop, MORNING_AFTER)
@@ -167,6 +170,40 @@ async def test_what_was_decided_before_the_clocks_first_differed_keeps_its_day(
     assert figure_of(await shop.digest(), "cases_decided").value == count(1)
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MarketUnreachableError("away"), "The marketplace's database did not answer."),
+        (SelectFault("no"), "The marketplace's database refused the question."),
+    ],
+)
+async def test_a_section_that_cannot_read_the_marketplace_says_so_in_its_place(
+    shop: Shop, error: Exception, words: str
+) -> None:
+    async def fails(_: Ask) -> Part:
+        raise error
+
+    section = Section(name="failing", order=0, title=t("What is broken"), read=fails)
+    async with shop.room.engine.connect() as conn:
+        part = await rooms._read(section, await an_ask(shop, conn))
+    assert part == Part(name="failing", title=t("What is broken"), lines=(t(words),))
+
+
+async def an_ask(shop: Shop, conn: AsyncConnection) -> Ask:
+    return Ask(
+        conn=conn,
+        reader=shop.reader,
+        days=await digests.read_days(conn, DAY - 9 * ONE_DAY, DAY, TOKYO),
+        now=MORNING_AFTER,
+        wall=MORNING_AFTER,
+        present=True,
+        first_day=DAY,
+        zone=TOKYO,
+        head=(0, "0" * 64),
+        kept=None,
+    )
+
+
 async def test_a_section_that_fails_keeps_no_other_from_being_told(shop: Shop) -> None:
     await shop.open("O-1", at(8))
 
@@ -176,19 +213,7 @@ async def test_a_section_that_fails_keeps_no_other_from_being_told(shop: Shop) -
 
     failing = Section(name="failing", order=0, title=t("What is broken"), read=fails)
     async with shop.room.engine.connect() as conn:
-        days = await digests.read_days(conn, DAY - 9 * ONE_DAY, DAY, TOKYO)
-        ask = Ask(
-            conn=conn,
-            reader=shop.reader,
-            days=days,
-            now=MORNING_AFTER,
-            wall=MORNING_AFTER,
-            present=True,
-            first_day=DAY,
-            zone=TOKYO,
-            head=(0, "0" * 64),
-            kept=None,
-        )
+        ask = await an_ask(shop, conn)
         broken = await rooms._read(failing, ask)
         assert broken.lines == (t("This part could not be made; the reason is in the bot's log."),)
         well = [await rooms._read(section, ask) for section in rooms.sections()]

@@ -91,6 +91,19 @@ async def test_money_is_what_was_carried_out_that_day_and_never_added_over_curre
     assert figure_of(digest, "money_cancelled_eur").value == money({"EUR": 500})
 
 
+async def test_money_of_what_failed_or_was_stopped_did_not_move(shop: Shop) -> None:
+    for order in ("O-1", "O-2"):
+        await shop.open(order, at(9))
+        await shop.cancel(order, at(10), effect=False)
+    await shop.execute("UPDATE ledger.operations SET state = 'executing' WHERE subject_id = 'O-1'")
+    await shop.execute(
+        """UPDATE ledger.operations SET ended_at = :at,
+                  state = CASE subject_id WHEN 'O-1' THEN 'failed' ELSE 'stopped' END""",
+        at=at(11),
+    )
+    assert figure_of(await shop.digest(), "money_cancelled").value == money({})
+
+
 async def approve_eur(shop: Shop) -> None:
     """An unlisted currency needs a second person; let the one in euros be carried out."""
     view = await the_case_of(shop.room, "O-3")
