@@ -348,6 +348,17 @@ async def test_anybody_who_sees_cases_can_ask_for_today_so_far_in_their_language
     assert "新規ケース" not in refused_to
 
 
+async def test_a_digest_that_takes_longer_than_slack_waits_follows_after_the_answer(
+    stage: Stage,
+) -> None:
+    await stage.self_dealing("O-1")
+    async with stage.market.pool.acquire() as conn, conn.transaction():
+        # Who reads chargebacks waits while this lock is held.
+        await conn.execute("LOCK TABLE market.chargebacks IN ACCESS EXCLUSIVE MODE")
+        assert "作成しています" in (await ask(stage, AGENT, "digest")).text
+    assert "早期強制キャンセル率" in (await stage.told(AGENT, "本日はこれまでに")).text
+
+
 async def test_a_past_day_is_told_as_it_was_posted_and_another_as_it_can_be_told_now(
     days: Days,
 ) -> None:
