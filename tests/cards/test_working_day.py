@@ -131,7 +131,7 @@ def test_a_folded_card_is_one_line_with_what_came_of_it_and_a_menu(messages: Mes
     assert line.startswith("✅")
     assert "C-2041" in line
     assert block["accessory"]["options"][0]["value"] == "details|2041|3"
-    validate_message_blocks(card.blocks)
+    assert validate_message_blocks(card.blocks) == []
 
 
 def test_a_folded_case_that_is_open_again_is_drawn_whole() -> None:
@@ -210,7 +210,7 @@ def every_modal(messages: Messages) -> Iterator[Block]:
 @LOCALES
 def test_slack_takes_these_modals(messages: Messages) -> None:
     for modal in every_modal(messages):
-        validate_view(modal)
+        assert validate_view(modal) == []
 
 
 def test_the_customers_text_accuses_nobody_and_names_the_orders() -> None:
@@ -239,7 +239,7 @@ def test_the_next_case_comes_with_its_own_buttons(messages: Messages) -> None:
     answer = answers.next_case(2041, card.text, card.blocks, messages=messages)
     assert "C-2041" in answer.text.splitlines()[0]
     assert {b["type"] for b in answer.blocks} >= {"actions", "table"}
-    validate_message_blocks(list(answer.blocks))
+    assert validate_message_blocks(list(answer.blocks)) == []
 
 
 def test_every_press_is_answered_with_what_it_led_to_and_the_next_case() -> None:
@@ -252,7 +252,7 @@ def test_every_press_is_answered_with_what_it_led_to_and_the_next_case() -> None
             assert answer.text.startswith("C-2041: ")
             assert "この操作" not in answer.text, name
             assert answer.blocks[-1]["elements"][0]["action_id"] == "act:next"
-            validate_message_blocks(list(answer.blocks))
+            assert validate_message_blocks(list(answer.blocks)) == []
 
 
 # ---- The roll-up
@@ -295,7 +295,7 @@ def test_the_roll_up_tells_what_came_what_is_left_and_the_first_few(messages: Me
     card = roll_up_card(
         a_roll_up(), post_id="post_1", now=NOW, messages=messages, tz=TOKYO, names=NAMES
     )
-    validate_message_blocks(card.blocks)
+    assert validate_message_blocks(card.blocks) == []
     for told in ("12", "20", "¥512,300", "€99.00", "C-2041", "C-2045"):
         assert told in card.text
     assert pressed(card.blocks) == [messages.t("Next case")]
@@ -306,7 +306,7 @@ def test_a_roll_up_of_hostile_titles_keeps_them_harmless() -> None:
     card = roll_up_card(
         a_roll_up(first=hostile), post_id="post_1", now=NOW, messages=JA, tz=TOKYO, names={}
     )
-    validate_message_blocks(card.blocks)
+    assert validate_message_blocks(card.blocks) == []
     assert "<!channel>" not in card.text
 
 
