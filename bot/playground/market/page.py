@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from bot.locale import N_, Messages, messages_for
+from bot.locale import LOCALES, N_, Messages, messages_for
 from bot.playground.web import CONTENT_SECURITY_POLICY
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Pages:
     def _pen(self, request: web.Request) -> Pen:
         own = self._market.flavour.locale
         wanted = request.query.get("lang") or request.headers.get("Accept-Language", own)[:2]
-        locale = "en" if wanted == "en" else "ja"
+        locale = wanted if wanted in LOCALES else own
         return Pen(messages=messages_for(locale), locale=locale, zone=self._market.flavour.zone)
 
     async def list_orders(self, request: web.Request) -> web.Response:

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from bot.playground.market.faults import Fault
+from bot.playground.market.flavours import HARBOUR
 from tests.playground.market.conftest import Shop
 from tests.playground.market.stage import NOW, add_account, add_order
-from tests.playground.market.test_server import post
+from tests.playground.market.test_server import get, post
 
 
 async def read(shop: Shop, path: str, **headers: str) -> tuple[int, str]:
@@ -159,3 +160,43 @@ async def test_strangers_see_nothing_and_change_nothing(
     assert await shop.market.effects() == []
     if "Host" in headers:
         assert (await read(shop, "/", Host=headers["Host"]))[0] == 403
+
+
+async def test_the_back_office_of_another_shop_has_its_name_language_clock_and_money(
+    shop: Shop,
+) -> None:
+    """Harbour Lane is an English shop on Berlin's clock, where a coin of the minor unit is a cent."""
+    shop.market.flavour = HARBOUR
+    await add_order(shop.market.pool, "O-eur", currency="EUR", total_amount=4250)
+    await post(shop, "cancel", "O-eur")
+    _, listed = await read(shop, "/", **{"Accept-Language": "pt"})
+    _, one = await read(shop, "/orders/O-eur?lang=en")
+
+    assert "<title>Harbour Lane: back office</title>" in listed
+    assert "€42.50" in listed
+    assert f"{NOW.astimezone(HARBOUR.zone):%Y-%m-%d %H:%M}" in listed
+    assert "<dt>total_amount</dt><dd>€42.50</dd>" in one
+    assert "void_payment €34.50" in one
+    assert "restore_coupon €5.00" in one
+
+
+async def test_what_the_shop_writes_to_its_people_is_in_its_own_language(shop: Shop) -> None:
+    shop.market.flavour = HARBOUR
+    texts = []
+    for path, kind in (
+        ("orders/O-1", "cancel"),
+        ("orders/O-konbini", "cancel"),
+        ("orders/O-1", "refund"),
+        ("accounts/s-1", "suspend"),
+        ("accounts/s-1", "reinstate"),
+        ("accounts/s-1", "warn"),
+        ("listings/L-1", "takedown"),
+        ("listings/L-1", "restore"),
+    ):
+        _, plan = await get(shop, f"{path}/plan", kind=kind)
+        assert plan["messages"], kind
+        texts += [text for message in plan["messages"] for text in message.values()]
+        texts += [one["summary"] for one in plan["affects"]]
+
+    assert not [text for text in texts if any("぀" <= sign <= "鿿" for sign in text)]
+    assert any("Your payment goes back the way it came." in text for text in texts)

@@ -572,6 +572,19 @@ async def test_another_seed_asks_for_a_clean_start(market_dsn: str) -> None:
         await prepare_demo(market_dsn, market_dir=None, speed=60, seed=2)
 
 
+async def test_another_flavour_asks_for_a_clean_start(market_dsn: str) -> None:
+    await prepare_demo(market_dsn, market_dir=None, speed=60, seed=1)
+
+    with pytest.raises(SayableError, match=r"minato, seed 1, and now .* harbour, seed 1.*--fresh"):
+        await prepare_demo(market_dsn, market_dir=None, speed=60, seed=1, flavour=HARBOUR)
+
+
+async def test_a_demo_begins_at_ten_by_the_clock_of_its_shop(market_dsn: str) -> None:
+    clock, _ = await prepare_demo(market_dsn, market_dir=None, speed=0.01, seed=1, flavour=HARBOUR)
+
+    assert clock.now().astimezone(HARBOUR.zone).hour in {9, 10}
+
+
 async def test_every_detection_finds_its_fraud_and_seldom_the_honest(
     market_dsn: str, market_reader_dsn: str, market: Any
 ) -> None:
