@@ -8,7 +8,11 @@ from bot.locale import N_
 
 ACTION = Action(
     name="suspend",
-    uses=(VerbUse(verb=Verb.SUSPEND),),
+    uses=(
+        VerbUse(verb=Verb.SUSPEND),
+        VerbUse(verb=Verb.REMOVE_POST, optional=True),
+        VerbUse(verb=Verb.REMOVE_FOLLOWS, optional=True),
+    ),
     button=N_("Suspend accounts ({count})…"),
     title=N_("Suspend accounts"),
     consequence=N_("{accounts} will be suspended: no log-in, listings hidden, payouts held."),

@@ -175,6 +175,24 @@ def text_input(label: str, *, block_id: str, initial: str) -> Block:
     }
 
 
+def line_input(
+    label: str, *, block_id: str, initial: str | None = None, hint: str | None = None
+) -> Block:
+    """One line that must be filled in."""
+    element: Block = {"type": "plain_text_input", "action_id": block_id, "max_length": 40}
+    if initial is not None:
+        element["initial_value"] = initial
+    made: Block = {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain(label, 2000),
+        "element": element,
+    }
+    if hint is not None:
+        made["hint"] = plain(hint, 2000)
+    return made
+
+
 def with_accessory(block: Block, element: Block) -> Block:
     """A section with one element at its end."""
     return {**block, "accessory": element}

@@ -20,8 +20,9 @@ _BY_HAND = {
     SubjectKind.ORDER: ("hold", "cancel"),
     SubjectKind.ACCOUNT: ("suspend",),
     SubjectKind.LISTING: ("takedown",),
+    SubjectKind.POST: ("remove_posts",),
 }
-_UNDOING = ("release", "reinstate")
+_UNDOING = ("release", "reinstate", "restore", "restore_posts")
 
 
 def folded_menu(view: CaseView, messages: Messages) -> Block:

@@ -32,6 +32,7 @@ from bot.cards.wording import (
     members_of,
     named,
     person_name,
+    post_words,
     ranked_findings,
     severity_tag,
     size_of,
@@ -340,6 +341,12 @@ def _rows(drawing: Drawing) -> list[list[str]]:
                 (messages.t("Listing"), ids),
                 (messages.t("Title"), names),
                 (messages.t("Price"), amounts),
+                (messages.t("State"), status),
+            ]
+        case SubjectKind.POST:
+            columns = [
+                (messages.t("Post"), ids),
+                (messages.t("Kind"), [post_words(member.facts, messages) for member in members]),
                 (messages.t("State"), status),
             ]
     told = [(head, cells) for head, cells in columns if any(cells)]

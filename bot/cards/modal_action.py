@@ -25,7 +25,7 @@ from bot.cards.plan_words import (
     refused_lines,
     undo_sentences,
 )
-from bot.cards.wording import action_sentence, counts_of, status_words, verb_name
+from bot.cards.wording import action_sentence, counts_of, post_words, status_words, verb_name
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView, MemberFacts
 from bot.domain.plans import Plan
@@ -41,6 +41,7 @@ _TARGETS = {
     SubjectKind.ORDER: N_("Orders"),
     SubjectKind.ACCOUNT: N_("Accounts"),
     SubjectKind.LISTING: N_("Listings"),
+    SubjectKind.POST: N_("Posts"),
 }
 
 
@@ -191,6 +192,10 @@ def _choices(
 def _optional_words(verb: Verb, messages: Messages) -> str:
     if VERB_SUBJECT[verb] is SubjectKind.ACCOUNT and verb is Verb.SUSPEND:
         return messages.t("Suspend the accounts")
+    if verb is Verb.REMOVE_POST:
+        return messages.t("Remove the posts")
+    if verb is Verb.REMOVE_FOLLOWS:
+        return messages.t("Remove the follows of the last 30 days")
     return verb_name(verb, messages)
 
 
@@ -202,7 +207,9 @@ def _option(subject: Subject, facts: MemberFacts, messages: Messages) -> Block:
     parts = [user_text(subject.id, 40)]
     if facts.amount is not None:
         parts.append(messages.money(facts.amount, facts.currency))
-    if facts.name_masked:
+    if subject.kind is SubjectKind.POST:
+        parts.append(post_words(facts, messages))
+    elif facts.name_masked:
         parts.append(user_text(facts.name_masked, 20))
     return option(
         messages.dots(parts), _value(subject), description=status_words(facts, messages) or None

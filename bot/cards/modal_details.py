@@ -18,6 +18,7 @@ from bot.cards.wording import (
     members_of,
     named,
     person_name,
+    post_words,
     ranked_findings,
     reason_words,
     severity_tag,
@@ -161,7 +162,9 @@ def _findings_of(same: Sequence[Finding], messages: Messages, tz: tzinfo) -> Ite
 def _member(member: Member, messages: Messages, tz: tzinfo, now: datetime) -> str:
     facts = member.facts
     parts = [subject_id(member.subject)]
-    if facts.name_masked:
+    if member.subject.kind is SubjectKind.POST:
+        parts.append(post_words(facts, messages))
+    elif facts.name_masked:
         parts.append(user_text(facts.name_masked, 30))
     if member.subject.kind is not SubjectKind.ACCOUNT and facts.amount is not None:
         parts.append(messages.money(facts.amount, facts.currency))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from bot.cards.blocks import Block
 from bot.cards.modal_action import action_modal
 from bot.cards.modal_by_hand import by_hand_modal
 from bot.cards.modal_consult import consult_modal
 from bot.cards.modal_decision import approve_modal, reject_modal
 from bot.cards.modal_details import details_modal
 from bot.cards.modal_frames import dismiss_modal, loading_modal, message_modal
+from bot.cards.modal_refund import refund_modal
+from bot.domain.actions import Action
+from bot.domain.cases import CaseView
+from bot.domain.plans import Plan
+from bot.locale import Messages
 
 __all__ = [
     "action_modal",
@@ -18,5 +27,41 @@ __all__ = [
     "dismiss_modal",
     "loading_modal",
     "message_modal",
+    "plan_modal",
+    "refund_modal",
     "reject_modal",
 ]
+
+
+def plan_modal(
+    action: Action,
+    view: CaseView,
+    plans: Sequence[Plan],
+    *,
+    plan_set_id: str,
+    second_person: bool,
+    messages: Messages,
+    tz: tzinfo,
+    changed: bool = False,
+) -> Block:
+    """The modal of an action over its plans; a refund asks for an amount, all others whom it is for."""
+    if action.name == "refund":
+        return refund_modal(
+            action,
+            view,
+            plans,
+            plan_set_id=plan_set_id,
+            second_person=second_person,
+            messages=messages,
+            changed=changed,
+        )
+    return action_modal(
+        action,
+        view,
+        plans,
+        plan_set_id=plan_set_id,
+        second_person=second_person,
+        messages=messages,
+        tz=tz,
+        changed=changed,
+    )

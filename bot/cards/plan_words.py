@@ -46,6 +46,12 @@ _STEPS = {
     "restore_points": N_("restore the points"),
     "hold_payout": N_("hold the payout"),
     "release_payout": N_("release the payout"),
+    "hide_post": N_("hide the post"),
+    "show_post": N_("show the post"),
+    "remove_follows": N_("remove the follows"),
+    "end_sessions": N_("end the log-ins"),
+    "hide_listings": N_("hide the listings"),
+    "notify_account": N_("tell the account holder"),
     "notify_buyer": N_("tell the {buyer}"),
     "notify_seller": N_("tell the {seller}"),
 }
@@ -61,12 +67,14 @@ _UNDONE = {
     Verb.CANCEL: N_("A forced cancel cannot be undone."),
     Verb.REFUND: N_("A refund cannot be undone."),
     Verb.SUSPEND: N_("A suspension cannot be undone."),
+    Verb.REMOVE_FOLLOWS: N_("Removed follows cannot be restored."),
 }
 _UNDOABLE = {
     Verb.HOLD: N_("A hold can be released later."),
     Verb.SUSPEND: N_("A suspension can be lifted later."),
     Verb.REINSTATE: N_("The accounts can be suspended again later."),
     Verb.TAKEDOWN: N_("A takedown can be restored later."),
+    Verb.REMOVE_POST: N_("Removed posts can be shown again later."),
     Verb.RELEASE: N_("The orders can be held again, as long as they are not shipped."),
 }
 

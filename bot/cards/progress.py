@@ -273,6 +273,9 @@ def _what_was_done(decision: Decision | None, done: Sequence[Operation], message
             return action_sentence(registry()["release"], counts, messages, done=True)
         return action_name(decision.action if decision else None, messages)
     what = action_sentence(action, counts, messages, done=True)
+    refunded = money_of(o for o in done if o.verb is Verb.REFUND)
+    if refunded:
+        return messages.dots([what, messages.monies(refunded[:3])])
     cancelled = money_of(o for o in done if o.verb is Verb.CANCEL)
     if cancelled:
         money = messages.monies(cancelled[:3])

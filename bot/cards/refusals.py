@@ -88,6 +88,17 @@ def refusal_sentence(
             return t(
                 "Operations of this case are under way. Please wait until the card shows their end."
             )
+        case RefusalCode.NEEDS_BANK_TRANSFER:
+            return t(
+                "The payment of this order can only be given back by a bank transfer, which cannot be"
+                " done from here yet. Please ask accounting."
+            )
+        case RefusalCode.JUDGED_FRAUD:
+            return t(
+                "{id} was judged fraudulent. Its money goes back to the card alone, never by another"
+                " way. Please ask an approver how it is to be decided.",
+                id=escape(refusal.detail or "", 60),
+            )
         case RefusalCode.TOO_LATE:
             return t(
                 "It has begun already and cannot be taken back. What was not sent yet can still be"

@@ -238,6 +238,7 @@ def _counts(action: Action, story: Story) -> dict[Verb, int]:
         SubjectKind.ORDER: story.orders,
         SubjectKind.ACCOUNT: story.accounts,
         SubjectKind.LISTING: story.listings,
+        SubjectKind.POST: story.posts,
     }
     return {use.verb: by_kind[VERB_SUBJECT[use.verb]] for use in action.uses}
 

@@ -64,6 +64,13 @@ _STATUSES = {
     "removed": N_("removed"),
 }
 
+_POSTS = {
+    "profile": N_("profile"),
+    "comment": N_("comment"),
+    "message": N_("message"),
+    "review": N_("review"),
+}
+
 _VERB_DONE = {
     Verb.HOLD: N_("{what} held"),
     Verb.RELEASE: N_("{what} released"),
@@ -74,8 +81,8 @@ _VERB_DONE = {
     Verb.WARN: N_("{what} warned"),
     Verb.TAKEDOWN: N_("{what} taken down"),
     Verb.RESTORE: N_("{what} restored"),
-    Verb.REMOVE_POST: N_("Posts of {what} removed"),
-    Verb.RESTORE_POST: N_("Posts of {what} restored"),
+    Verb.REMOVE_POST: N_("{what} removed"),
+    Verb.RESTORE_POST: N_("{what} shown again"),
     Verb.REMOVE_FOLLOWS: N_("Follows of {what} removed"),
 }
 
@@ -170,6 +177,8 @@ def count_of(kind: SubjectKind, count: int, messages: Messages) -> str:
             return messages.n("{count} account", "{count} accounts", count)
         case SubjectKind.LISTING:
             return messages.n("{count} listing", "{count} listings", count)
+        case SubjectKind.POST:
+            return messages.n("{count} post", "{count} posts", count)
 
 
 def counts_of(targets: Iterable[tuple[Verb, Subject]]) -> dict[Verb, int]:
@@ -183,7 +192,8 @@ def counts_of(targets: Iterable[tuple[Verb, Subject]]) -> dict[Verb, int]:
 def _phrases(action: Action, counts: Mapping[Verb, int], messages: Messages) -> dict[str, str]:
     by_kind = dict.fromkeys(SubjectKind, 0)
     for use in action.uses:
-        by_kind[VERB_SUBJECT[use.verb]] += counts.get(use.verb, 0)
+        kind = VERB_SUBJECT[use.verb]
+        by_kind[kind] = max(by_kind[kind], counts.get(use.verb, 0))
     return {f"{kind.value}s": count_of(kind, count, messages) for kind, count in by_kind.items()}
 
 
@@ -191,13 +201,43 @@ def action_sentence(
     action: Action, counts: Mapping[Verb, int], messages: Messages, *, done: bool
 ) -> str:
     """What an action will do, or did, in numbers; only the verbs that have something to do are named."""
-    whole = all(counts.get(use.verb) for use in action.uses)
-    if whole:
+    named = _named_verbs(action)
+    if all(counts.get(verb) for verb in named):
         sentence = action.done if done else action.consequence
-        return messages.t(sentence, **_phrases(action, counts, messages))
+        told = messages.t(sentence, **_phrases(action, counts, messages))
+        rest = [
+            verb_done(u.verb, counts.get(u.verb, 0), messages)
+            for u in action.uses
+            if u.verb not in named
+        ]
+        extra = messages.dots(part for part in rest if part)
+        if not extra:
+            return told
+        if done:
+            return messages.dots([told, extra])
+        separator = "" if messages.locale == "ja" else " "
+        return told + separator + messages.t("Also: {what}.", what=extra)
     parts = [verb_done(use.verb, counts.get(use.verb, 0), messages) for use in action.uses]
     told = messages.dots(part for part in parts if part)
     return told if done else messages.t("Will be carried out: {what}.", what=told)
+
+
+def _named_verbs(action: Action) -> list[Verb]:
+    """The verbs that an action's own sentence counts: the first of each kind that has a place in it."""
+    named: dict[SubjectKind, Verb] = {}
+    for use in action.uses:
+        kind = VERB_SUBJECT[use.verb]
+        if f"{{{kind.value}s}}" in action.consequence:
+            named.setdefault(kind, use.verb)
+    return list(named.values())
+
+
+def post_words(facts: MemberFacts, messages: Messages) -> str:
+    """What kind of post it is, and where its link leads."""
+    kind, _, host = (facts.name_masked or "").partition(" ")
+    known = _POSTS.get(kind)
+    told = messages.t(known) if known else user_text(kind, 20)
+    return messages.t("{kind} ({host})", kind=told, host=user_text(host, 40)) if host else told
 
 
 def verb_done(verb: Verb, count: int, messages: Messages) -> str:
@@ -223,8 +263,9 @@ def action_name(name: str | None, messages: Messages) -> str:
 def button_label(action: Action, counts: Mapping[Verb, int], messages: Messages) -> str:
     """The words on an action's button; they promise no optional verb that has nothing to do."""
     main = sum(counts.get(use.verb, 0) for use in action.uses if not use.optional)
-    if all(counts.get(use.verb) for use in action.uses):
-        return messages.t(action.button, count=messages.number(main))
+    if all(counts.get(verb) for verb in _named_verbs(action)):
+        named = sum(counts.get(verb, 0) for verb in _named_verbs(action)[:1])
+        return messages.t(action.button, count=messages.number(named))
     verb = next(use.verb for use in action.uses if counts.get(use.verb))
     return messages.t(
         "{verb} ({count})…", verb=verb_name(verb, messages), count=messages.number(main)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
-from bot.cases.deciding import Decided, begins_at
+from bot.cases.deciding import Decided, begins_at, refund_refusal
 from bot.cases.freezing import (
     carry_out,
 )
@@ -42,7 +42,9 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
         )
         if refusal is not None:
             return await deny(conn, press.user_id, refusal, action="approve", case_id=view.case_id)
-        refusal = await brake(conn, decision.action)
+        refusal = await brake(conn, decision.action) or await refund_refusal(
+            conn, decision.action, decision.targets, decision.plans
+        )
         if refusal is not None:
             return refusal
         if not await cases.insert_approval(conn, decision, press.user_id):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
@@ -18,10 +21,11 @@ from bot.cases.freezing import (
 )
 from bot.cases.gate import DISMISS, brake, database_now, enter, state_refusal
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids, know, stale
-from bot.cases.targets import targets_of
+from bot.cases.targets import Target, targets_of
 from bot.domain.actions import Action
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView, OperationState
+from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject
@@ -57,7 +61,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         refusal = state_refusal(view, action.name)
         if refusal is not None:
             return refusal
-        amounts = amounts_of(view, choice.targets)
+        amounts = amounts_of(view, choice.targets, choice.plans)
         permitted = rules.judge_request(
             room.policy, action.name, person, amounts, opened_by=view.opened_by
         )
@@ -65,7 +69,11 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
             return await deny(
                 conn, press.user_id, permitted, action=action.name, case_id=view.case_id
             )
-        refusal = await brake(conn, action.name) or _target_refusal(view, action, choice)
+        refusal = (
+            await brake(conn, action.name)
+            or _target_refusal(view, action, choice)
+            or await refund_refusal(conn, choice.action, choice.targets, choice.plans)
+        )
         if refusal is not None:
             return refusal
         waits = permitted.approvals_needed > 0
@@ -274,9 +282,33 @@ def holds_of_ours(view: CaseView) -> tuple[Subject, ...]:
     )
 
 
+async def refund_refusal(
+    conn: AsyncConnection, action: str, targets: Collection[Target], plans: Collection[Plan]
+) -> Refusal | None:
+    """A refund is of one order, the way it was paid, and never to a suspect."""
+    refunds = [
+        plan for plan in plans if plan.verb is Verb.REFUND and (plan.verb, plan.subject) in targets
+    ]
+    if not refunds:
+        return None
+    if len(refunds) > 1 or refunds[0].refund_amount <= 0:
+        return Refusal(
+            code=RefusalCode.NEEDS_BANK_TRANSFER
+            if refunds[0].refund_route == "bank_transfer"
+            else RefusalCode.NOTHING_TO_DO,
+            action=action,
+        )
+    (plan,) = refunds
+    if plan.refund_route == "bank_transfer":
+        return Refusal(code=RefusalCode.NEEDS_BANK_TRANSFER, action=action)
+    if plan.refund_route != "card" and await cases.is_judged_fraud(conn, plan.subject):
+        return Refusal(code=RefusalCode.JUDGED_FRAUD, action=action, detail=plan.subject.id)
+    return None
+
+
 def _target_refusal(view: CaseView, action: Action, choice: Choice) -> Refusal | None:
     """Only what the action could act on now, and what the marketplace said it would do."""
-    if any(use.verb not in view.offered for use in action.uses if not use.optional):
+    if not any(use.verb in view.offered for use in action.uses if not use.optional):
         return Refusal(code=RefusalCode.NOT_OFFERED, action=action.name)
     if not choice.targets:
         return Refusal(code=RefusalCode.NOTHING_TO_DO, action=action.name)

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.cases.targets import Target, params_of
+from bot.actions import registry
+from bot.cases.targets import Target, body_of
 from bot.domain.actions import Action
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseView, Decision, DecisionState
@@ -30,8 +31,18 @@ class Choice:
     note: str | None = None
 
 
-def amounts_of(view: CaseView, targets: Collection[Target]) -> tuple[tuple[int, str], ...]:
-    """The money that these targets move, gross, one pair (amount, currency) a currency."""
+def amounts_of(
+    view: CaseView, targets: Collection[Target], plans: Collection[Plan] = ()
+) -> tuple[tuple[int, str], ...]:
+    """The money that these targets move, gross, one pair (amount, currency) a currency.
+
+    A refund moves what its plan gives back, which may be less than the order's amount.
+    """
+    refunds = [
+        plan for plan in plans if plan.verb is Verb.REFUND and (plan.verb, plan.subject) in targets
+    ]
+    if refunds:
+        return tuple((plan.refund_amount, plan.currency or "?") for plan in refunds)
     moved = {subject for verb, subject in targets if verb in {Verb.CANCEL, Verb.REFUND}}
     sums: dict[str, int] = {}
     for member in view.members:
@@ -119,7 +130,7 @@ async def carry_out(
     subjects = {subject for _, subject in decision.targets}
     if action.closes_case:
         await cases.set_verdicts(conn, view.case_id, "fraud", subjects)
-    elif action.name == "reinstate":
+    elif action.undo is not None and registry()[action.undo].closes_case:
         await cases.set_verdicts(conn, view.case_id, "good", subjects)
 
 
@@ -134,8 +145,12 @@ async def queue_operations(
         body: dict[str, object] = {
             "reason": decision.reason,
             "actor": decision.requested_by,
-            **params_of(action, verb),
+            **body_of(action, verb, view),
         }
+        amount = facts[subject].amount if subject in facts else None
+        if verb is Verb.REFUND:
+            ((amount, currency),) = decision.amounts
+            body |= {"amount": amount, "currency": currency}
         if decision.note:
             body["note"] = decision.note
         if plan is not None and plan.token is not None:
@@ -153,7 +168,7 @@ async def queue_operations(
                 plan_token=plan.token if plan else None,
                 # A verb that was never declared is trusted least.
                 operation_class=capability.operation_class if capability else OperationClass.NONE,
-                amount=facts[subject].amount if subject in facts else None,
+                amount=amount,
                 currency=facts[subject].currency if subject in facts else None,
                 starts_at=decision.starts_at,
             ),

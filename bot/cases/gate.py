@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from bot.cases.freezing import amounts_of
 from bot.cases.room import Press, Room, deny, know, stale
 from bot.cases.targets import targets_of
 from bot.domain.cases import CaseState, CaseView, DecisionState
+from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person
 from bot.ledger import cases, people
@@ -23,7 +25,7 @@ BY_HAND = "by_hand"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
-UNDOING = frozenset({"reinstate", "release"})
+UNDOING = frozenset({"reinstate", "release", "restore", "restore_posts"})
 
 
 async def enter(
@@ -125,12 +127,16 @@ async def _may_look(room: Room, press: Press) -> CaseView | Refusal:
     return view or Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
 
 
-def needs_second_person(room: Room, person: Person, view: CaseView, action: str) -> bool:
+def needs_second_person(
+    room: Room, person: Person, view: CaseView, action: str, plans: Collection[Plan]
+) -> bool:
     """What the modal says of a second person, for all of the action's targets; the decision has the last word."""
     targets = targets_of(registry()[action], view)
-    permitted = rules.judge_request(
-        room.policy, action, person, amounts_of(view, targets), opened_by=view.opened_by
-    )
+    amounts = amounts_of(view, targets, plans)
+    if action == "refund":
+        # One order at a time, so the dearest tells.
+        amounts = (max(amounts),) if amounts else ()
+    permitted = rules.judge_request(room.policy, action, person, amounts, opened_by=view.opened_by)
     return not isinstance(permitted, Refusal) and permitted.approvals_needed > 0
 
 

@@ -37,6 +37,7 @@ def subjects_of(finding: Finding) -> tuple[Subject, ...]:
         *(Subject(SubjectKind.ORDER, id_) for id_ in finding.order_ids),
         *(Subject(SubjectKind.ACCOUNT, id_) for id_ in finding.account_ids),
         *(Subject(SubjectKind.LISTING, id_) for id_ in finding.listing_ids),
+        *(Subject(SubjectKind.POST, id_) for id_ in finding.post_ids),
     )
     return tuple(dict.fromkeys(named))
 
@@ -176,8 +177,8 @@ async def _tell(
 
 
 def _is_subject(finding: Finding, subject: Subject) -> bool:
-    """Orders that a finding names are judged with it; accounts beside the subject came along."""
-    return subject == finding.subject or subject.kind is SubjectKind.ORDER
+    """Orders and posts that a finding names are judged with it; accounts beside the subject came along."""
+    return subject == finding.subject or subject.kind in {SubjectKind.ORDER, SubjectKind.POST}
 
 
 def _amounts(finding: Finding, facts: Facts) -> tuple[tuple[int, str], ...]:

@@ -15,6 +15,8 @@ from bot.domain.actions import Action
 from bot.domain.cases import CaseView
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
+from bot.domain.subjects import Subject
+from bot.domain.verbs import Verb
 from bot.ledger import cases, posts
 from bot.ledger.engine import snapshot
 from bot.market.marketplace import Marketplace, MarketUnreachable, SubjectNotFound
@@ -35,16 +37,26 @@ class Prepared:
 
 
 async def fetch_plans(
-    api: Marketplace, action: Action, targets: Sequence[Target], *, timeout_s: float
+    api: Marketplace,
+    action: Action,
+    targets: Sequence[Target],
+    *,
+    timeout_s: float,
+    amount: int | None = None,
 ) -> tuple[Plan, ...] | Refusal:
-    """The marketplace's plans for these targets; a subject that it does not know has none."""
+    """The marketplace's plans for these targets; a subject that it does not know has none.
+
+    Args:
+        amount: of a refund, in the currency's smallest unit; None: all that is left.
+    """
+    typed = {} if amount is None else {"amount": amount}
     gate = asyncio.Semaphore(PARALLEL)
 
     async def one(target: Target) -> Plan | None:
         verb, subject = target
         async with gate:
             try:
-                return await api.plan(verb, subject, params_of(action, verb))
+                return await api.plan(verb, subject, {**params_of(action, verb), **typed})
             except SubjectNotFound:
                 return None
 
@@ -57,17 +69,28 @@ async def fetch_plans(
 
 
 async def prepare(
-    room: Room, api: Marketplace, press: Press, action_name: str
+    room: Room,
+    api: Marketplace,
+    press: Press,
+    action_name: str,
+    *,
+    only: Subject | None = None,
+    amount: int | None = None,
 ) -> Prepared | Refusal:
-    """Fetch and keep the plans of an action for a case, for a modal to show to this person."""
+    """Fetch and keep the plans of an action for a case, for a modal to show to this person.
+
+    Args:
+        only: of one member alone.
+        amount: of a refund that is not of all that is left.
+    """
     view = await may_open_modal(room, press, action_name)
     if isinstance(view, Refusal):
         return view
     action = registry()[action_name]
-    targets = targets_of(action, view)
+    targets = tuple(t for t in targets_of(action, view) if only is None or t[1] == only)
     if not targets:
         return Refusal(code=RefusalCode.NOTHING_TO_DO, action=action_name, case_id=view.case_id)
-    plans = await fetch_plans(api, action, targets, timeout_s=PLAN_TIMEOUT_S)
+    plans = await fetch_plans(api, action, targets, timeout_s=PLAN_TIMEOUT_S, amount=amount)
     if isinstance(plans, Refusal):
         return plans
     if not plans:
@@ -88,7 +111,7 @@ async def prepare(
         view=view,
         plan_set_id=plan_set_id,
         plans=plans,
-        second_person=needs_second_person(room, person, view, action_name),
+        second_person=needs_second_person(room, person, view, action_name, plans),
     )
 
 
@@ -109,8 +132,13 @@ async def still_as_shown(api: Marketplace, choice: Choice) -> bool:
     A marketplace that does not answer in time is no reason to refuse: the plan token goes with every
     operation, and a changed plan stops it there (invariant 3).
     """
+    refund = next((plan for plan in choice.plans if plan.verb is Verb.REFUND), None)
     now = await fetch_plans(
-        api, registry()[choice.action], choice.targets, timeout_s=RECHECK_TIMEOUT_S
+        api,
+        registry()[choice.action],
+        choice.targets,
+        timeout_s=RECHECK_TIMEOUT_S,
+        amount=refund.refund_amount or None if refund else None,
     )
     if isinstance(now, Refusal):
         return True

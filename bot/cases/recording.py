@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
+from bot.cases.gate import UNDOING
 from bot.cases.room import CARDS, POSTS, Room
 from bot.cases.targets import targets_of
 from bot.domain.audit import AuditEntry, AuditTag
@@ -17,9 +18,13 @@ from bot.domain.cases import CaseState, CaseView, Decision, MemberFacts, Operati
 from bot.domain.outcomes import Outcome
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import SubjectKind
+from bot.domain.verbs import Verb
 from bot.ledger import audit, cases, operations, posts
 from bot.ledger.operations import ClaimedOperation
 from bot.ledger.values import from_json
+
+# A removed post has left what can be read of the marketplace.
+_STATUS_OF_POSTS = {Verb.REMOVE_POST: "removed", Verb.RESTORE_POST: "active"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,8 @@ async def _store_after(
                 for name in ("status", "held_at", "canceled_at", "suspended_at", "shipped_at")
                 if name in after
             }
+            if operation.verb in _STATUS_OF_POSTS:
+                known["status"] = _STATUS_OF_POSTS[operation.verb]
             if known:
                 parsed = from_json(known, MemberFacts)
                 facts = replace(member.facts, **{name: getattr(parsed, name) for name in known})
@@ -196,7 +203,10 @@ def settled_state(view: CaseView, decision: Decision, mine: list[Operation]) -> 
     if decision.action == "dismiss":
         return CaseState.DISMISSED
     action = registry()[decision.action]
-    if not action.closes_case and action.name != "reinstate":
+    if action.name == "refund":
+        # A case that was opened for the refund alone ends with it.
+        return CaseState.OPEN if view.findings else CaseState.DONE
+    if not action.closes_case and (action.name not in UNDOING or action.name == "release"):
         return CaseState.OPEN
     return CaseState.OPEN if _left_to_decide(view) else CaseState.DONE
 
@@ -221,5 +231,6 @@ def _completed(decision: Decision, mine: list[Operation]) -> Story:
         orders=done.count(SubjectKind.ORDER),
         accounts=done.count(SubjectKind.ACCOUNT),
         listings=done.count(SubjectKind.LISTING),
+        posts=done.count(SubjectKind.POST),
         count=len(mine) - len(done),
     )

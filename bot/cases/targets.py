@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView, Member, MemberFacts
@@ -10,6 +11,8 @@ from bot.domain.subjects import Subject
 from bot.domain.verbs import VERB_SUBJECT, Verb
 
 Target = tuple[Verb, Subject]
+FOLLOWS_SINCE = timedelta(days=30)
+"""Follows that are older than this when a case opens are left alone."""
 
 
 def can_take(verb: Verb, facts: MemberFacts) -> bool:
@@ -22,7 +25,7 @@ def can_take(verb: Verb, facts: MemberFacts) -> bool:
         case Verb.CANCEL:
             return not _gone(facts)
         case Verb.REFUND:
-            return facts.amount is not None
+            return bool(facts.amount) and facts.status != "pending"
         case Verb.SUSPEND:
             return facts.suspended_at is None and facts.status != "closed"
         case Verb.REINSTATE:
@@ -31,7 +34,11 @@ def can_take(verb: Verb, facts: MemberFacts) -> bool:
             return facts.status not in {"removed", "hidden"}
         case Verb.RESTORE:
             return facts.status in {"removed", "hidden"}
-        case Verb.WARN | Verb.REMOVE_POST | Verb.RESTORE_POST | Verb.REMOVE_FOLLOWS:
+        case Verb.REMOVE_POST:
+            return facts.status != "removed"
+        case Verb.RESTORE_POST:
+            return facts.status == "removed"
+        case Verb.WARN | Verb.REMOVE_FOLLOWS:
             return True
 
 
@@ -91,6 +98,14 @@ def params_of(action: Action, verb: Verb) -> dict[str, str | int]:
         if use.verb is verb:
             return dict(use.params)
     raise KeyError(verb)
+
+
+def body_of(action: Action, verb: Verb, view: CaseView) -> dict[str, str | int]:
+    """What is sent along with a verb: its parameters, and those that come from the case."""
+    params = params_of(action, verb)
+    if verb is Verb.REMOVE_FOLLOWS:
+        params["since"] = (view.opened_at - FOLLOWS_SINCE).isoformat()
+    return params
 
 
 def chosen(

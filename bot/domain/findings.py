@@ -71,6 +71,7 @@ class Finding:
     account_ids: tuple[str, ...] = ()
     order_ids: tuple[str, ...] = ()
     listing_ids: tuple[str, ...] = ()
+    post_ids: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     actions: tuple[str, ...] = ()
     """Names of the actions that the detection proposes, the reversible one first."""

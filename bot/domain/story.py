@@ -66,6 +66,10 @@ class Story:
     orders: int = 0
     accounts: int = 0
     listings: int = 0
+    posts: int = 0
+    amount: int | None = None
+    """Of a refund, in the currency's smallest unit."""
+    currency: str | None = None
     count: int = 0
     expires_at: datetime | None = None
     starts_at: datetime | None = None

@@ -10,6 +10,8 @@ class SubjectKind(StrEnum):
     ORDER = "order"
     ACCOUNT = "account"
     LISTING = "listing"
+    POST = "post"
+    """A profile, comment, message or review."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

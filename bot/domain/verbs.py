@@ -34,8 +34,10 @@ VERB_SUBJECT: dict[Verb, SubjectKind] = {
     Verb.REMOVE_FOLLOWS: SubjectKind.ACCOUNT,
     Verb.TAKEDOWN: SubjectKind.LISTING,
     Verb.RESTORE: SubjectKind.LISTING,
+    Verb.REMOVE_POST: SubjectKind.POST,
+    Verb.RESTORE_POST: SubjectKind.POST,
 }
-"""The kind of subject that a verb acts on; posts are not subjects of cases yet."""
+"""The kind of subject that a verb acts on."""
 
 
 class OperationClass(StrEnum):

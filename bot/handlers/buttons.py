@@ -202,7 +202,7 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
                     await desk.sentence(press.user_id, prepared), messages=messages
                 )
             else:
-                filled = modals.action_modal(
+                filled = modals.plan_modal(
                     registry()[name],
                     prepared.view,
                     prepared.plans,

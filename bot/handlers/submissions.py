@@ -9,6 +9,7 @@ from slack_bolt.async_app import AsyncAck
 from bot.actions import registry
 from bot.cards import modals
 from bot.cards.modal_consult import CUSTOMER
+from bot.cards.modal_refund import amount_error, chosen_plan, parse_amount
 from bot.cases.approving import approve, reject
 from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
@@ -50,6 +51,12 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
             )
         case "by_hand":
             answer = await record_by_hand(desk.room, press, submission.done)
+        case "refund":
+            refunded = await _refund(desk, submission)
+            if isinstance(refunded, dict):
+                await ack(**refunded)
+                return
+            answer = refunded
         case name if name in registry():
             answer = await _decide(desk, submission)
         case _:
@@ -90,12 +97,55 @@ async def _decide(desk: Desk, submission: Submission) -> Decided | Refusal:
     return await decide(desk.room, submission.press, choice)
 
 
+async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dict[str, Any]:
+    """Decide on the plan that was shown for this very amount; another amount is planned and shown first."""
+    press = submission.press
+    plans = await shown_plans(desk.room, press, submission.plan_set_id or "")
+    if isinstance(plans, Refusal):
+        return plans
+    messages = await desk.messages_of(submission.user_id)
+    plan = chosen_plan(plans, submission.fields.get("order"))
+    if plan is None:
+        return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=press.case_id)
+    amount = parse_amount(submission.fields.get("amount", ""), plan.currency or "")
+    if amount is None:
+        errors = {"amount": amount_error(messages, plan)}
+        return {"response_action": "errors", "errors": errors}
+    if amount == plan.refund_amount:
+        choice = Choice(
+            action="refund",
+            targets=((plan.verb, plan.subject),),
+            plans=(plan,),
+            reason=submission.reason or "",
+            note=submission.note,
+        )
+        if not await still_as_shown(desk.api, choice):
+            return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=press.case_id)
+        return await decide(desk.room, press, choice)
+    prepared = await prepare(desk.room, desk.api, press, "refund", only=plan.subject, amount=amount)
+    if isinstance(prepared, Refusal):
+        return prepared
+    if not any(other.allowed for other in prepared.plans):
+        errors = {"amount": amount_error(messages, plan, subject=plan.subject)}
+        return {"response_action": "errors", "errors": errors}
+    view = modals.refund_modal(
+        registry()["refund"],
+        prepared.view,
+        prepared.plans,
+        plan_set_id=prepared.plan_set_id,
+        second_person=prepared.second_person,
+        messages=messages,
+        typed=True,
+    )
+    return {"response_action": "update", "view": view}
+
+
 async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
     """The same modal over the plan of this moment; nothing was done under the old one."""
     prepared = await prepare(desk.room, desk.api, submission.press, submission.name)
     if isinstance(prepared, Refusal):
         return await _message(desk, submission, prepared)
-    return modals.action_modal(
+    return modals.plan_modal(
         registry()[submission.name],
         prepared.view,
         prepared.plans,

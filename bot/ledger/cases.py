@@ -493,6 +493,20 @@ async def set_verdicts(
     )
 
 
+async def is_judged_fraud(conn: AsyncConnection, subject: Subject) -> bool:
+    """Whether people judged it fraudulent in any case."""
+    judged: bool = (
+        await conn.execute(
+            text(
+                """SELECT EXISTS (SELECT FROM ledger.case_members
+                     WHERE subject_kind = :kind AND subject_id = :id AND verdict = 'fraud')"""
+            ),
+            {"kind": subject.kind.value, "id": subject.id},
+        )
+    ).scalar_one()
+    return judged
+
+
 async def store_facts(
     conn: AsyncConnection, case_id: int, subject: Subject, facts: MemberFacts
 ) -> None:

@@ -29,8 +29,14 @@ _PATHS = {
     SubjectKind.ORDER: "orders",
     SubjectKind.ACCOUNT: "accounts",
     SubjectKind.LISTING: "listings",
+    SubjectKind.POST: "posts",
 }
-_VERB_PATHS = {Verb.REFUND: "refunds", Verb.REMOVE_FOLLOWS: "remove-follows"}
+_VERB_PATHS = {
+    Verb.REFUND: "refunds",
+    Verb.REMOVE_FOLLOWS: "remove-follows",
+    Verb.REMOVE_POST: "remove",
+    Verb.RESTORE_POST: "restore",
+}
 _STATES = {
     "succeeded": OutcomeKind.SUCCEEDED,
     "partly_succeeded": OutcomeKind.PARTLY_SUCCEEDED,
@@ -105,7 +111,7 @@ class MarketApi:
             SubjectNotFound: the marketplace does not know the subject.
             MarketUnreachable: no answer, or not as the contract says.
         """
-        path = _subject_path(subject)
+        path = subject_path(subject)
         if path is None:
             raise SubjectNotFound("an id that no address can hold")
         path += "/plan"
@@ -127,10 +133,10 @@ class MarketApi:
         """Have a verb carried out under this idempotency key. Never raises for what the network does:
         an answer that is lost or unreadable is an outcome too, `unknown`.
         """
-        path = _subject_path(subject)
+        path = subject_path(subject)
         if path is None:
             return Outcome(kind=OutcomeKind.REFUSED, code="not_found")
-        path += f"/{_VERB_PATHS.get(verb, verb.value)}"
+        path += f"/{verb_path(verb)}"
         try:
             answer = await self._post(path, dict(body), key, timeout_s)
         except aiohttp.ClientConnectorError:
@@ -241,7 +247,12 @@ class MarketApi:
             return await read_answer(response)
 
 
-def _subject_path(subject: Subject) -> str | None:
+def verb_path(verb: Verb) -> str:
+    """The last part of the address that a verb is sent to."""
+    return _VERB_PATHS.get(verb, verb.value)
+
+
+def subject_path(subject: Subject) -> str | None:
     """Where the subject lives; None if no address can hold its id: dots would climb to another path."""
     if subject.id in {"", ".", ".."}:
         return None

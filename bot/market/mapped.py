@@ -119,17 +119,9 @@ class MappedMarket:
         """Have a verb carried out as the map says. Never raises for what the network does:
         an answer that is lost or that the map does not explain is an outcome too, `unknown`.
         """
-        mapped = self._map.verbs.get(verb)
-        if mapped is None or mapped.request is None:
-            return _never_sent("not_offered", f"{verb} is not carried out by the verb map.")
-        if not self._is_plain(subject):
-            return Outcome(kind=OutcomeKind.REFUSED, code="not_found")
-        if (unwanted := _unwanted(verb, mapped, body)) is not None:
-            return _never_sent("not_offered", unwanted)
-        try:
-            request = self._request(mapped, subject, key=key, body=_with_defaults(verb, body))
-        except Unfillable as missing:
-            return _never_sent("incomplete", f"The verb map needs {missing} and it is not there.")
+        request = self._request_of(verb, subject, key=key, body=body)
+        if isinstance(request, Outcome):
+            return request
         try:
             answer = await self._exchange(request, timeout_s or self._timeout_s)
         except aiohttp.ClientConnectorError:
@@ -137,7 +129,14 @@ class MappedMarket:
             return Outcome(kind=OutcomeKind.NOT_DONE, code="unreachable")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Outcome(kind=OutcomeKind.UNKNOWN, code=kind_of_loss(error))
-        return mapped_answers.outcome(mapped, answer)
+        return mapped_answers.outcome(self._map.verbs[verb], answer)
+
+    def problem_of(
+        self, verb: Verb, subject: Subject, *, key: str, body: Mapping[str, object]
+    ) -> Outcome | None:
+        """Why a send of this would be refused before anything is sent; None: it would be sent."""
+        request = self._request_of(verb, subject, key=key, body=body)
+        return request if isinstance(request, Outcome) else None
 
     async def lookup(self, key: str, *, verb: Verb, subject: Subject) -> Outcome | None:
         """What became of an operation, as far as the shop can be asked; None: it was not received so far.
@@ -179,6 +178,21 @@ class MappedMarket:
             raise MarketUnreachable(f"http_{answer.status}")
         body: Json = answer.body
         return body
+
+    def _request_of(
+        self, verb: Verb, subject: Subject, *, key: str, body: Mapping[str, object]
+    ) -> _Request | Outcome:
+        mapped = self._map.verbs.get(verb)
+        if mapped is None or mapped.request is None:
+            return _never_sent("not_offered", f"{verb} is not carried out by the verb map.")
+        if not self._is_plain(subject):
+            return Outcome(kind=OutcomeKind.REFUSED, code="not_found")
+        if (unwanted := _unwanted(verb, mapped, body)) is not None:
+            return _never_sent("not_offered", unwanted)
+        try:
+            return self._request(mapped, subject, key=key, body=_with_defaults(verb, body))
+        except Unfillable as missing:
+            return _never_sent("incomplete", f"The verb map needs {missing} and it is not there.")
 
     def _is_plain(self, subject: Subject) -> bool:
         return re.fullmatch(self._map.id_pattern, subject.id) is not None

@@ -87,13 +87,22 @@ SELECT listing_id AS id, status, title AS name, price AS amount, currency, selle
        created_at, admin_url, now() AS read_at
   FROM listings WHERE listing_id = ANY ($1)
 """
+# Of a post no word is read, since messages are private: its kind, and where its first link leads.
+_POST_FACTS = """
+SELECT post_id AS id, 'active' AS status,
+       concat_ws(' ', kind, substring(urls[1] FROM '^[a-z+]+://([^/?#]+)')) AS name,
+       account_id AS seller_id, created_at, now() AS read_at
+  FROM posts WHERE post_id = ANY ($1)
+"""
 _FACTS = {
     SubjectKind.ORDER: _ORDER_FACTS,
     SubjectKind.ACCOUNT: _ACCOUNT_FACTS,
     SubjectKind.LISTING: _LISTING_FACTS,
+    SubjectKind.POST: _POST_FACTS,
 }
 
 _ORDER_PARTIES = "SELECT buyer_id, seller_id FROM orders WHERE order_id = $1"
+_POST_AUTHOR = "SELECT account_id FROM posts WHERE post_id = $1"
 _LISTING_SELLER = "SELECT seller_id FROM listings WHERE listing_id = $1"
 # What could still be stopped of an account's orders, dearest first.
 _OPEN_ORDERS = """
@@ -106,6 +115,7 @@ _LINKED = {
     SubjectKind.ORDER: (_ORDER_PARTIES, SubjectKind.ACCOUNT),
     SubjectKind.ACCOUNT: (_OPEN_ORDERS, SubjectKind.ORDER),
     SubjectKind.LISTING: (_LISTING_SELLER, SubjectKind.ACCOUNT),
+    SubjectKind.POST: (_POST_AUTHOR, SubjectKind.ACCOUNT),
 }
 
 
@@ -269,6 +279,6 @@ def _unreachable(error: Exception) -> MarketUnreachableError:
 
 def _facts(kind: SubjectKind, values: dict[str, Any]) -> MemberFacts:
     name = values.pop("name")
-    if name is not None and kind is not SubjectKind.LISTING:
+    if name is not None and kind not in {SubjectKind.LISTING, SubjectKind.POST}:
         name = mask(name, Mask.NAME)
     return MemberFacts(name_masked=name, **values)

@@ -402,13 +402,13 @@ def check_base_url(url: str) -> None:
     """Raise a ValueError unless it is an address that requests can be put behind."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must have a `base_url` that starts with http:// or https://")
+        raise ValueError("must start with http:// or https://")
     if parts.username is not None or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(
-            "must have a `base_url` without user, password, query or fragment: secrets go to `auth`"
+            "must be without user, password, query or fragment: a secret comes from the environment"
         )
     if any(segment in {".", ".."} for segment in parts.path.split("/")):
-        raise ValueError("must have a `base_url` without dots to climb")
+        raise ValueError("must not climb with dots")
 
 
 def _check_query(query: Mapping[str, str]) -> None:

@@ -73,6 +73,7 @@ async def room(ledger_dsn: str) -> AsyncIterator[Room]:
             },
         )
     yield Room(
+        take_back_s=0,
         engine=engine,
         clock=StillClock(),
         policy=read_policy(DEFAULT_POLICY, registry()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -49,9 +50,10 @@ async def test_what_people_did_is_recorded_with_their_name_and_closes_the_case(
         assert "https://shop.example/admin/orders/O-1" in str(card.blocks)
         assert (await stage.press(AGENT, card, "by_hand")).ok
         modal = await stage.modal(AGENT)
+        blocks: list[Any] = list(modal.blocks)
         options = [
             option["value"]
-            for block in modal.blocks
+            for block in blocks
             if block.get("type") == "input"
             for option in block["element"]["options"]
         ]

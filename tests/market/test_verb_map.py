@@ -563,7 +563,7 @@ def test_a_whole_map_is_read(tmp_path: Path) -> None:
         (WHOLE, "execution_bound_s: 5", "bound: 5", 6, "is no field of a verb map"),
         (WHOLE, "    execution_bound_s: 5\n", "", 4, "must have `execution_bound_s`"),
         (WHOLE, "auth: {token_env: SHOP_TOKEN}\n", "", 1, "must have `base_url` and `auth`"),
-        (WHOLE, "https://admin", "ftp://admin", 1, "starts with http"),
+        (WHOLE, "https://admin", "ftp://admin", 1, "must start with http"),
         (WHOLE, "https://admin", "https://me:canary@admin", 1, "without user, password"),
         (WHOLE, "shop.example", "shop.example?key=canary", 1, "without user, password"),
         (WHOLE, "{subject_id}/hold", "1/hold", 4, "must send {subject_id}"),

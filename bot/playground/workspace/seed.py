@@ -239,7 +239,7 @@ def demo_seed(*, market_url: str | None = None) -> Seed:
             SeedCommand(
                 command="/cre",
                 description="不正対応の確認と操作 / Look at cases and act on them",
-                usage_hint="help | next | queue | case ID | cancel ORDER | suspend ACCOUNT | audit SUBJECT | digest [DATE]",
+                usage_hint="help | next | queue | case ID | cancel ORDER | refund ORDER | suspend ACCOUNT | takedown LISTING | audit SUBJECT | digest [DATE]",
             ),
         ),
         links=links,
