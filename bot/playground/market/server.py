@@ -72,6 +72,7 @@ class Marketplace:
         clock: Clock | None = None,
         faults: Faults | None = None,
         flavour: Flavour = DEFAULT,
+        key_window_s: int = KEY_WINDOW_S,
         execution_bound_s: int = EXECUTION_BOUND_S,
     ) -> None:
         self._dsn = dsn
@@ -79,6 +80,7 @@ class Marketplace:
         self.flavour = flavour
         self.clock = clock or WallClock()
         self.faults = faults or Faults()
+        self.key_window_s = key_window_s
         self.execution_bound_s = execution_bound_s
         self.classes: dict[str, str] = dict.fromkeys(KINDS, "key")
         """How far each verb can be trusted: key, lookup or none; a verb that is left out is not offered."""
@@ -369,7 +371,7 @@ class Marketplace:
                         "kind": kind,
                         "idempotency": idempotency,
                         "execution_bound_s": self.execution_bound_s,
-                        **({"key_window_s": KEY_WINDOW_S} if idempotency == "key" else {}),
+                        **({"key_window_s": self.key_window_s} if idempotency == "key" else {}),
                         **({"templates": list(TEMPLATES)} if kind == "warn" else {}),
                     }
                     for kind, idempotency in self.classes.items()
