@@ -17,6 +17,10 @@ demo: $(INSTALLED) ## Run everything on this machine; make demo ARGS="--market D
 test: $(INSTALLED) ## Run the tests; make test ARGS="tests/ledger -k chain"
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: campaigns
+campaigns: $(INSTALLED) ## Play ten seeds of the demo and print what was stopped; make campaigns ARGS="--seeds 3 --jobs 2"
+	@$(BIN)/python -m tests.campaigns $(ARGS)
+
 .PHONY: check
 check: lint test ## Run all that CI runs: lint, then the tests
 

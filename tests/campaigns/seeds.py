@@ -1,0 +1,58 @@
+"""Plays one seed from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from bot.playground.market.flavours import FLAVOURS
+from bot.playground.postgres import embedded_postgres
+from tests.campaigns.checks import find_faults
+from tests.campaigns.figures import SeedFigures, read_figures
+from tests.campaigns.people import Desk
+from tests.campaigns.shop import a_shop
+from tests.conftest import FAST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be played, the same for every seed."""
+
+    flavour: str
+    hours: float
+    step_minutes: float
+    folder: Path
+
+
+def play_alone(plan: Plan, seed: int) -> SeedFigures:
+    """Play it in a process of its own."""
+    return asyncio.run(play_seed(plan, seed))
+
+
+async def play_seed(plan: Plan, seed: int) -> SeedFigures:
+    """Play it, with two people who approve what they are shown."""
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    step = timedelta(minutes=plan.step_minutes)
+    async with (
+        embedded_postgres(plan.folder, settings=FAST) as server,
+        a_shop(server, seed=seed, flavour=FLAVOURS[plan.flavour]) as shop,
+    ):
+        desk = Desk(shop)
+        since = shop.clock.now()
+        began = time.monotonic()
+        while shop.clock.now() - since < timedelta(hours=plan.hours):
+            await shop.pass_time(step)
+            await desk.work()
+        await shop.until_shown()
+        return await read_figures(
+            shop,
+            seed=seed,
+            since=since,
+            seconds=time.monotonic() - began,
+            given_up=desk.given_up,
+            faults=await find_faults(shop),
+        )
