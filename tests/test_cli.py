@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,7 +15,12 @@ import pytest
 import yaml
 
 from bot.ledger.audit import ChainCheck
+from bot.playground.market.faults import Fault
 from tests.conftest import LedgerDatabase, run
+from tests.market.old_shop import SECRET, map_text, serve_old_shop
+from tests.playground.market.conftest import Shop, shop
+
+__all__ = ["shop"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -251,3 +257,97 @@ def test_a_market_directory_with_a_bad_row_is_named_by_file_line_and_column(
     )
     loaded = mimawari("market", "load", str(folder), "--dsn", market_dsn, "--json")
     assert json.loads(loaded.out) == {"rows": {"accounts": 1, "orders": 1}}
+
+
+def test_a_contract_test_says_what_it_lacks(mimawari: Mimawari, tmp_path: Path) -> None:
+    (tmp_path / "verbs.yml").write_text("verbs: {hold: {class: manual}}", encoding="utf-8")
+    (tmp_path / "sent.yml").write_text(
+        "base_url: https://live.example\nauth: none\nverbs: {hold: {class: none, execution_bound_s: 1,"
+        " request: {path: '/o/{subject_id}'}}}",
+        encoding="utf-8",
+    )
+    for arguments, words in (
+        ((), "Give --url"),
+        (("--url", "ftp://x"), "--url is wrong: it must start with http"),
+        (("--url", "https://me:canary@x"), "--url is wrong: it must be without user"),
+        (("--url", "https://x"), "Set MARKET_API_TOKEN"),
+        (("--url", "https://x", "--token-env", "SHOP_TOKEN"), "Set SHOP_TOKEN"),
+        (("--verb-map", "none.yml"), "cannot be read"),
+        (("--verb-map", "verbs.yml"), "nothing to test"),
+        (("--verb-map", "sent.yml", "--write"), "which staging shop may be changed"),
+    ):
+        told = mimawari("contract", "test", *arguments)
+        assert told.code == 2
+        assert words in told.err
+        assert "canary" not in told.err
+
+
+async def test_a_contract_test_tells_check_by_check_and_fails_with_exit_code_1(
+    mimawari: Mimawari, shop: Shop
+) -> None:
+    async def test(*arguments: str) -> Ran:
+        return await asyncio.to_thread(
+            mimawari,
+            *("contract", "test", "--url", shop.url, *arguments),
+            MARKET_API_TOKEN="right-token",
+        )
+
+    reading = await test("--order", "O-1")
+    assert reading.code == 0
+    assert "pass  hold: plan" in reading.out
+    assert "skip  all that changes" in reading.out
+    assert " 0 failed" in reading.out
+    assert await shop.market.effects() == []
+    shop.market.faults.switch_on(Fault.TOKEN_IGNORED)
+    writing = await test("--order", "O-1", "--write")
+    assert writing.code == 1
+    assert "FAIL  hold: a made-up plan token" in writing.out
+    as_json = await test("--order", "O-konbini", "--write", "--json")
+    assert as_json.code == 1
+    told = json.loads(as_json.out)
+    assert told["ok"] is False
+    standings = {check["check"]: check["standing"] for check in told["checks"]}
+    assert standings["hold: a made-up plan token"] == "fail"
+    assert standings["capabilities"] == "pass"
+    assert "right-token" not in reading.out + writing.out + as_json.out
+
+
+async def test_a_contract_test_of_a_verb_map_uses_the_secret_that_the_map_names(
+    mimawari: Mimawari, tmp_path: Path
+) -> None:
+    async with serve_old_shop() as old_shop:
+        text = map_text(old_shop).replace(old_shop.url, "http://live.example")
+        (tmp_path / "verbs.yml").write_text(text, encoding="utf-8")
+        arguments = ("--verb-map", "verbs.yml", "--url", f"{old_shop.url}/admin")
+        told = await asyncio.to_thread(
+            mimawari,
+            *("contract", "test", *arguments, "--order", "A-1", "--order", "A-2", "--write"),
+            OLD_SHOP_TOKEN=SECRET,
+        )
+        assert told.code == 0, told.out
+        assert "pass  cancel: carried out" in told.out
+        assert ("cancel:void_only", "A-1") in old_shop.effects
+
+
+def test_the_doctor_reads_the_verb_map_and_knocks_at_its_shop(
+    mimawari: Mimawari, tmp_path: Path
+) -> None:
+    def marketplace(text: str, **settings: str) -> dict[str, Any]:
+        (tmp_path / "verbs.yml").write_text(text, encoding="utf-8")
+        told = mimawari("doctor", "--json", VERB_MAP_FILE="verbs.yml", **settings)
+        found: dict[str, Any] = {one["what"]: one for one in json.loads(told.out)}
+        return dict(found["marketplace API"])
+
+    sent = (
+        "base_url: http://127.0.0.1:9\nauth: {token_env: SHOP_TOKEN}\nverbs: {hold: {class: none,"
+        " execution_bound_s: 1, request: {path: '/o/{subject_id}'}}}"
+    )
+    assert "line 1: `verbs.hodl`" in marketplace("verbs: {hodl: {class: manual}}")["problem"]
+    assert "Set SHOP_TOKEN" in marketplace(sent)["problem"]
+    assert "cannot be reached" in marketplace(sent, SHOP_TOKEN="s")["problem"]
+    by_hand = marketplace("verbs: {hold: {class: manual}}")
+    assert by_hand["ok"]
+    assert "1 of 12 verbs" in by_hand["told"]
+    assert "by hand: hold" in by_hand["told"]
+    half = marketplace("verbs: {hold: {class: manual}}", MARKET_API_TOKEN="t")
+    assert "Set MARKET_API_URL" in half["problem"]

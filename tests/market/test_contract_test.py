@@ -120,6 +120,8 @@ FOUND_BY = {
         "hold: the same key and body again",
         "hold: 8 times at once",
         "refund: the same key and body again",
+        # Nothing of a warning shows in the account: only its operation tells.
+        "warn: the same key and body again",
     },
     Fault.KEY_NOT_NEEDED: {"hold: no key, no reason", "cancel: no key, no reason"},
     Fault.MISMATCH_ACCEPTED: {

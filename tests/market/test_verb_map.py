@@ -700,3 +700,11 @@ async def test_amounts_with_a_point_are_read_and_written_by_their_currency(
         body = {**REASON, "amount": 1205, "currency": "EUR"}
         await market.send(Verb.REFUND, subject, key=KEY, body=body)
     assert json.loads(old_shop.told[-1][1]) == {"sum": "12.05", "in": "EUR"}
+
+
+def test_the_maps_in_the_documentation_are_accepted(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "adoption.md").read_text(encoding="utf-8")
+    by_hand, whole = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
+    classes = {one.operation_class for one in read(tmp_path, by_hand).verbs.values()}
+    assert classes == {OperationClass.MANUAL}
+    assert len(read(tmp_path, whole).verbs) == 6
