@@ -142,9 +142,10 @@ async def still_as_shown(api: Marketplace, choice: Choice) -> bool:
     )
     if isinstance(now, Refusal):
         return True
-    tokens = {(plan.verb, plan.subject): plan.token for plan in now}
-    shown = {(plan.verb, plan.subject): plan.token for plan in choice.plans}
-    return all(tokens.get(target) == shown.get(target) for target in choice.targets)
+    # Without a token nothing stops a changed plan later, so all that was shown must still be so.
+    stands = {(plan.verb, plan.subject): plan.token or plan for plan in now}
+    shown = {(plan.verb, plan.subject): plan.token or plan for plan in choice.plans}
+    return all(stands.get(target) == shown.get(target) for target in choice.targets)
 
 
 async def read_case(room: Room, case_id: int) -> CaseView | None:

@@ -145,6 +145,26 @@ async def test_a_shop_s_own_endpoint_cancels_once_though_its_answer_is_lost(
         assert (await stage.verified()).ok
 
 
+async def test_what_changed_while_the_modal_was_open_is_seen_without_a_token_too(
+    opened: Opener,
+) -> None:
+    preview = """\
+    plan: {{path: "/orders/{{subject_id}}", allowed: {{/status: paid}}}}
+"""
+    async with opened(OWN_ENDPOINTS + preview) as stage:
+        card = await a_card(stage)
+        assert (await stage.press(AGENT, card, "cancel")).ok
+        assert "強制キャンセル" in text_of(await stage.modal(AGENT))
+        await stage.market.pool.execute(
+            "UPDATE market.orders SET status = 'shipped' WHERE order_id = 'O-1'"
+        )
+        sent = await stage.submit(AGENT, {"reason": "Stolen card"})
+        assert sent.view is not None
+        assert "何も実行していません" in text_of(sent.view)
+        assert (await stage.case(card)).decisions == ()
+        assert await stage.market.effects() == []
+
+
 async def test_beside_the_contract_the_map_takes_its_verbs_and_leaves_the_others(
     opened: Opener,
 ) -> None:
