@@ -14,7 +14,9 @@ BEFORE_ALL = datetime(1, 1, 2, tzinfo=UTC)
 
 # Where the play stands; one row. `market_time`: everything up to here is visible.
 # `supplied_until`: a generated source has fed everything up to here.
-# `truth`: what really is fraud, for measuring; nobody who reads the market may see it.
+# `truth`: what really is fraud, for measuring; nobody who reads the market may see it. `kind` is the campaign's,
+# `story` its way to work, or what an honest one looks like; `story_no` the campaign.
+# `campaigns`: where each fraudster stands. `caught` has an entry for every wave that was looked back on.
 _CREATE_PLAYGROUND = """
     CREATE SCHEMA IF NOT EXISTS playground;
     CREATE TABLE IF NOT EXISTS playground.play (
@@ -26,14 +28,29 @@ _CREATE_PLAYGROUND = """
         supplied_until  timestamptz
     );
     CREATE TABLE IF NOT EXISTS playground.truth (
-        subject_kind    text        NOT NULL CHECK (subject_kind IN ('account', 'order', 'listing')),
+        subject_kind    text        NOT NULL CHECK (subject_kind IN
+                                        ('account', 'order', 'listing', 'post')),
         subject_id      text        NOT NULL,
         label           text        NOT NULL CHECK (label IN ('fraud', 'good')),
+        kind            text,
         story           text        NOT NULL,
         story_no        text        NOT NULL,
+        round           integer,
+        amount          bigint,
+        currency        text,
         labelled_at     timestamptz NOT NULL,
         PRIMARY KEY (subject_kind, subject_id)
     );
+    CREATE TABLE IF NOT EXISTS playground.campaigns (
+        campaign_no     text        PRIMARY KEY,
+        kind            text        NOT NULL,
+        first_act_at    timestamptz NOT NULL,
+        caught          boolean[]   NOT NULL DEFAULT '{}',
+        wakes_at        timestamptz,
+        ended           text        CHECK (ended IN ('gave_up', 'had_enough')),
+        CHECK ((wakes_at IS NULL) = (ended IS NOT NULL))
+    );
+    CREATE INDEX IF NOT EXISTS campaigns_awake ON playground.campaigns (wakes_at);
     REVOKE ALL ON SCHEMA playground FROM PUBLIC;
 """
 # The moment of a stage: as planned; or now where something held it up past its time.

@@ -308,17 +308,33 @@ def login_row(rng: random.Random, person: Person, at: datetime) -> Fed:
     )
 
 
-def truth_row(kind: str, subject_id: str, label: str, story: str, no: str, at: datetime) -> Fed:
-    """What really is, for measuring only."""
+def truth_row(
+    subject_kind: str,
+    subject_id: str,
+    label: str,
+    story: str,
+    no: str,
+    at: datetime,
+    *,
+    kind: str | None = None,
+    round_no: int | None = None,
+    amount: int | None = None,
+    currency: str | None = None,
+) -> Fed:
+    """What really is, for measuring only; `kind` and `no` are those of a campaign."""
     return Fed(
         at=at,
         relation="truth",
         values={
-            "subject_kind": kind,
+            "subject_kind": subject_kind,
             "subject_id": subject_id,
             "label": label,
+            "kind": kind,
             "story": story,
             "story_no": no,
+            "round": round_no,
+            "amount": amount,
+            "currency": currency,
             "labelled_at": at,
         },
     )
