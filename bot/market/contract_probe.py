@@ -282,8 +282,11 @@ class ContractProbe:
                 )
             await self.carry_out(verb, subject, body, key)
             return "it was lost on the way; the same key then did it"
+        sent = await self._sent(verb, subject, key, body)
+        if sent.operation.state == "failed":
+            raise Disobedience("it is found as failed, though its plan allows it")
         if capability.idempotency == "key":
-            await self.check_same_key(await self._sent(verb, subject, key, body))
+            await self.check_same_key(sent)
         return f"found after {took_s:.1f} s"
 
     # ---- Over the wire
