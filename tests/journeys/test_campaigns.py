@@ -9,7 +9,7 @@ from typing import Any
 from bot.domain.cases import CaseState
 from bot.playground.workspace.state import Message
 from tests.journeys.stage import AGENT, ALERTS, APPROVER, Stage, buttons_of, text_of
-from tests.playground.market.stage import _insert, add_account, add_order
+from tests.playground.market.stage import _insert, add_account, add_listing, add_order
 
 LURE = "https://minato-gift.example/login"
 
@@ -276,4 +276,63 @@ async def test_suspending_an_abuser_by_name_leaves_the_shop_as_it_is(
     done = await request_and_approve(stage, "Other (write it below)", note="返金を繰り返し要求")
     assert (await stage.account("abuser"))["status"] == "suspended"
     assert (await stage.account("shop"))["status"] == "active"
+    await assert_it_ended_well(stage, done)
+
+
+# ---- Those who come back, and copies
+
+
+async def test_somebody_who_was_suspended_is_known_by_the_card_and_suspended_again(
+    stage: Stage,
+) -> None:
+    await put_accounts(stage, "shop", is_seller=True)
+    await put_accounts(
+        stage, "banned", status="suspended", suspended_at=ago(days=2), created_at=ago(days=20)
+    )
+    await put_accounts(stage, "returned", created_at=ago(hours=5))
+    for order, buyer, at in (("O-1", "banned", ago(days=5)), ("O-2", "returned", ago(minutes=10))):
+        await put_order(
+            stage, order, at=at, buyer_id=buyer, seller_id="shop", card_fingerprint="card-1"
+        )
+    await stage.detect_now()
+    card = await stage.card_with("returned")
+    held = await hold(stage, card)
+    done = await end_with(stage, held, "suspend", "Same person behind several accounts")
+    assert (await stage.account("returned"))["status"] == "suspended"
+    assert (await stage.account("shop"))["status"] == "active"
+    assert await effects_of(stage) == {("hold", "O-2"), ("suspend", "returned")}
+    await assert_it_ended_well(stage, done)
+
+
+async def test_a_copied_listing_is_taken_down_and_its_original_stays(stage: Stage) -> None:
+    await put_accounts(stage, "maker", is_seller=True)
+    await put_accounts(stage, "copier", is_seller=True, created_at=ago(days=2))
+    listings = (
+        ("L-original", "maker", ago(days=90), 5000),
+        ("L-copy", "copier", ago(hours=1), 2000),
+    )
+    async with stage.market.pool.acquire() as conn:
+        for listing, seller, at, price in listings:
+            await add_listing(
+                conn,
+                listing,
+                seller_id=seller,
+                title="花のブローチ",
+                price=price,
+                image_hashes=[1023],
+                created_at=at,
+                updated_at=at,
+            )
+    await stage.detect_now()
+    card = await stage.card_with("L-copy")
+    done = await end_with(stage, card, "takedown", "Copied without permission")
+    rows = await stage.market.pool.fetch(
+        "SELECT listing_id, status FROM market.listings ORDER BY listing_id"
+    )
+    assert {row["listing_id"]: row["status"] for row in rows} == {
+        "L-copy": "removed",
+        "L-original": "active",
+    }
+    assert (await stage.account("copier"))["status"] == "active"
+    assert await effects_of(stage) == {("takedown", "L-copy")}
     await assert_it_ended_well(stage, done)
