@@ -10,7 +10,6 @@ import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def main() -> int:
     finally:
         shutil.rmtree(plan.folder, ignore_errors=True)
     if chosen.json is not None:
-        told = json.dumps([asdict(result) for result in results], indent=1)
+        told = json.dumps([result.as_json() for result in results], indent=1)
         chosen.json.write_text(told, encoding="utf-8")
     print(draw(results, markdown=chosen.markdown))  # noqa: T201
     return 1 if any(result.faults for result in results) else 0
@@ -57,7 +56,7 @@ def _play_all(plan: Plan, seeds: list[int], jobs: int) -> Iterator[SeedFigures]:
         for done in as_completed(playing):
             result = done.result()
             print(  # noqa: T201
-                f"seed {result.seed}: {result.cases} cases, {result.seconds:.0f} s,"
+                f"seed {result.seed}: {sum(result.cases.values())} cases, {result.seconds:.0f} s,"
                 f" {'sound' if not result.faults else 'NOT SOUND'}",
                 file=sys.stderr,
                 flush=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Any, TypeVar
 
 from bot.actions import registry
@@ -22,10 +22,12 @@ class Desk:
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
         self._workspace = shop.workspace
-        self._worked: dict[int, int] = {}
-        """Ended cases by the revision of members that they were worked at: nothing is pressed twice."""
+        self._left: set[int] = set()
+        """Cases that were given up: nobody looks at them again."""
         self.given_up: list[str] = []
-        """Cases that could not be brought to an end, with the reason."""
+        """Cases that could not be brought to an end, with what was tried."""
+        self.refused: list[str] = []
+        """What a modal did not let them send."""
 
     async def work(self) -> None:
         """Work on every card that waits, then on everything in the queue."""
@@ -46,30 +48,31 @@ class Desk:
         return answers[-1] if answers and _names(answers[-1]) else None
 
     async def _bring_to_an_end(self, case_id: int, card: Message) -> None:
-        if not await self._is_open(case_id):
-            return
-        if "hold" in _names(card):
-            await self._press(AGENT, card, "hold")
-            await self._shop.until_shown()
-            card = self._card(case_id) or card
-        ending = _ending(card)
-        if ending is None:
-            self._give_up(case_id, "nothing is offered that would end it")
-            return
-        await self._press(AGENT, card, ending)
-        if not await self._send(AGENT, {"reason": registry()[ending].reasons[0]}):
-            self._give_up(case_id, f"{ending}: nothing was left to do")
-            return
-        await self._shop.until_shown()
-        asked = self._card(case_id)
-        if asked is not None and "approve" in _names(asked):
-            await self._press(APPROVER, asked, "approve")
-            if not await self._send(APPROVER, {}):
-                self._give_up(case_id, f"{ending}: it could not be approved")
+        """Hold what can be held, then end the case; a case may need more than one such step."""
+        tried: set[str] = set()
+        while await self._is_open(case_id):
+            name = _first_to_press(card, tried)
+            if name is None:
+                self._give_up(case_id, f"open after {' and '.join(sorted(tried)) or 'nothing'}")
                 return
+            tried.add(name)
+            await self._press(AGENT, card, name)
+            if registry()[name].dangerous and not await self._send(
+                AGENT, {"reason": registry()[name].reasons[0]}
+            ):
+                self.refused.append(f"C-{case_id} {name}")
             await self._shop.until_shown()
-        if await self._is_open(case_id):
-            self._give_up(case_id, f"{ending}: it is open still")
+            await self._approve(case_id)
+            card = self._card(case_id) or card
+
+    async def _approve(self, case_id: int) -> None:
+        asked = self._card(case_id)
+        if asked is None or "approve" not in _names(asked):
+            return
+        await self._press(APPROVER, asked, "approve")
+        if not await self._send(APPROVER, {}):
+            self.refused.append(f"C-{case_id} approve")
+        await self._shop.until_shown()
 
     async def _press(self, user: str, card: Message, name: str) -> None:
         for element in _elements(card):
@@ -112,14 +115,14 @@ class Desk:
         return None if loading and "submit" not in view.fields else view
 
     def _give_up(self, case_id: int, why: str) -> None:
-        self._worked[case_id] = 1
+        self._left.add(case_id)
         self.given_up.append(f"C-{case_id} {why}")
 
     async def _is_open(self, case_id: int) -> bool:
         state = await self._shop.ledger.fetchval(
             "SELECT state FROM ledger.cases WHERE case_id = $1", case_id
         )
-        return state == "open" or (state == "partly_done" and case_id not in self._worked)
+        return state in {"open", "partly_done"} and case_id not in self._left
 
     async def _somebody_is_needed(self) -> bool:
         """Whether anything waits in the queue: asking Slack each market minute would only cost time."""
@@ -133,7 +136,7 @@ class Desk:
         return [
             m
             for m in self._workspace.messages(ALERTS)
-            if _is_card(m) and _case_of(m) not in self._worked and _ending(m) is not None
+            if _is_card(m) and _case_of(m) not in self._left and _first_to_press(m, set())
         ]
 
     def _card(self, case_id: int) -> Message | None:
@@ -164,10 +167,12 @@ def _case_of(message: Message) -> int:
     return 0
 
 
-def _ending(card: Message) -> str | None:
-    """The proposed action that ends a case, the first that is shown."""
+def _first_to_press(card: Message, tried: Set[str]) -> str | None:
+    """The reversible hold first, then what ends a case, in the order in which it is shown."""
     known = registry()
-    return next((n for n in _names(card) if n in known and known[n].closes_case), None)
+    names = [name for name in _names(card) if name in known and name not in tried]
+    ending = [name for name in names if known[name].closes_case]
+    return "hold" if "hold" in names else next(iter(ending), None)
 
 
 def _names(message: Message) -> list[str]:

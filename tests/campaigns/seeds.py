@@ -54,5 +54,6 @@ async def play_seed(plan: Plan, seed: int) -> SeedFigures:
             since=since,
             seconds=time.monotonic() - began,
             given_up=desk.given_up,
+            refused=desk.refused,
             faults=await find_faults(shop),
         )
