@@ -155,6 +155,96 @@ async def test_a_list_of_stolen_cards_is_held_whole_and_its_buyer_suspended_the_
     await assert_it_ended_well(stage, done)
 
 
+# ---- Card testing, one card on many accounts, a shop that is new
+
+
+async def test_who_tries_card_after_card_is_suspended_and_the_order_that_passed_is_held(
+    stage: Stage,
+) -> None:
+    await put_accounts(stage, "shop", is_seller=True)
+    await put_accounts(stage, "tester", created_at=ago(hours=1))
+    attempt = {"account_id": "tester", "amount": 300, "currency": "JPY"}
+    tries: list[dict[str, Any]] = [
+        {
+            **attempt,
+            "attempt_id": f"A-{n}",
+            "card_fingerprint": f"card-{n}",
+            "result": "declined",
+            "decline_code": "do_not_honor",
+            "attempted_at": ago(minutes=30 - n),
+        }
+        for n in range(12)
+    ]
+    await put(stage, "payment_attempts", tries)
+    await put_order(
+        stage,
+        "O-1",
+        at=ago(minutes=15),
+        buyer_id="tester",
+        seller_id="shop",
+        card_fingerprint="card-passed",
+        total_amount=300,
+    )
+    await stage.detect_now()
+    card = await stage.until(
+        lambda: next((c for c in stage.cards() if "act:suspend" in _menu(c)), None),
+        what=lambda: f"a card to suspend somebody; there are {[c.text for c in stage.cards()]}",
+    )
+    held = await hold(stage, card)
+    assert (await stage.order("O-1"))["held_at"] is not None
+    await end_with(stage, held, "suspend", "Stolen card")
+    assert (await stage.account("tester"))["status"] == "suspended"
+    assert (await stage.account("shop"))["status"] == "active"
+    assert await effects_of(stage) == {("hold", "O-1"), ("suspend", "tester")}
+    assert (await stage.verified()).ok
+
+
+async def test_one_card_on_three_accounts_is_held_and_cancelled(stage: Stage) -> None:
+    await put_accounts(stage, "shop", is_seller=True)
+    buyers = ("mule-1", "mule-2", "mule-3")
+    await put_accounts(stage, *buyers, created_at=ago(days=4))
+    for n, buyer in enumerate(buyers):
+        await put_order(
+            stage,
+            f"O-{n}",
+            at=ago(hours=30 - 12 * n),
+            buyer_id=buyer,
+            seller_id="shop",
+            card_fingerprint="card-stolen",
+        )
+    await stage.detect_now()
+    held = await hold(stage, await stage.card_with("O-2"))
+    assert ("hold", "O-2") in await effects_of(stage)
+    done = await end_with(stage, held, "cancel", "Stolen card")
+    assert (await stage.order("O-2"))["status"] == "canceled"
+    assert (await stage.account("mule-3"))["status"] == "suspended"
+    assert (await stage.account("shop"))["status"] == "active"
+    await assert_it_ended_well(stage, done)
+
+
+async def test_a_new_shop_that_sells_to_newcomers_alone_is_held_before_its_payout(
+    stage: Stage,
+) -> None:
+    await put_accounts(stage, "new-shop", is_seller=True, created_at=ago(days=5))
+    buyers = tuple(f"newcomer-{n}" for n in range(3))
+    await put_accounts(stage, *buyers, created_at=ago(hours=20))
+    for n, buyer in enumerate(buyers):
+        await put_order(
+            stage,
+            f"O-{n}",
+            at=ago(hours=6 - 2 * n),
+            buyer_id=buyer,
+            seller_id="new-shop",
+            card_fingerprint=f"card-{n}",
+        )
+    await stage.detect_now()
+    await hold(stage, await stage.card_with("O-2"))
+    assert ("hold", "O-2") in await effects_of(stage)
+    assert (await stage.order("O-2"))["shipped_at"] is None
+    assert (await stage.account("new-shop"))["status"] == "active"
+    assert (await stage.verified()).ok
+
+
 # ---- Follows and messages that lure
 
 
