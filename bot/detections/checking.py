@@ -21,6 +21,7 @@ FIXED_COLUMNS = (
     "account_ids",
     "order_ids",
     "listing_ids",
+    "post_ids",
     "window_key",
 )
 

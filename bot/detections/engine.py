@@ -100,6 +100,7 @@ def _finding(detection: Detection, row: Mapping[str, object]) -> Finding:
         account_ids=taker.ids("account_ids"),
         order_ids=taker.ids("order_ids"),
         listing_ids=taker.ids("listing_ids"),
+        post_ids=taker.ids("post_ids"),
         evidence=tuple(
             evidence
             for column in detection.evidence

@@ -26,6 +26,15 @@ SMALL: dict[str, dict[str, int]] = {
     "many_cards_per_buyer": {"cards_hour": 1, "cards_day": 2, "cards_week": 3},
     "follow_churn": {"follows_hour": 4, "follows_day": 9, "churned_day": 2, "churned_week": 5},
     "self_dealing_link": {"crowd": 1000},
+    "card_testing": {
+        "account_declines": 2,
+        "shared_declines": 2,
+        "cards": 1,
+        "outage_tries": 1000,
+    },
+    "card_on_many_accounts": {"accounts": 2},
+    "new_seller_burst": {"orders": 2, "share": 50},
+    "link_spam": {"recipients": 3, "recipients_young": 2},
 }
 
 
@@ -68,7 +77,11 @@ class Shop:
         self.ids = count(1)
 
     def history(self) -> list[Written]:
-        written = [*self._accounts(), *(row for _ in range(350) for row in self._anything())]
+        written = [
+            *self._accounts(),
+            *self._originals(),
+            *(row for _ in range(350) for row in self._anything()),
+        ]
         return sorted(written, key=lambda row: row.visible_at)
 
     def _moment(self) -> datetime:
@@ -84,17 +97,61 @@ class Shop:
                 START,
                 account_id=f"A{n}",
                 display_name=f"A{n}",
-                status="active",
+                # Who is suspended is so from the first day, else what was found once would be hidden later.
+                status="suspended" if n >= 36 else "active",
+                suspended_at=START - timedelta(hours=1) if n >= 36 else None,
                 phone=f"090-0000-{n // 2:04}" if self.rng.random() < 0.1 else None,
                 email=f"somebody{self.rng.choice('xyz')}{n}@example.com",
                 signup_device_id=self._device(),
                 signup_ip=self._ip(),
-                created_at=START - timedelta(hours=self.rng.uniform(0, 400)),
+                created_at=START + timedelta(hours=self.rng.uniform(-400, 0) if n % 2 else 10),
                 updated_at=START,
             )
 
+    def _originals(self) -> Iterator[Written]:
+        for n in range(10):
+            yield self._listing(f"L-old{n}", "maker", 1 << n, START - timedelta(days=20))
+
+    def _listing(self, id_: str, seller: str, image: int, at: datetime) -> Written:
+        return insert(
+            "listings",
+            self._commits(max(at, START)),
+            listing_id=id_,
+            seller_id=seller,
+            title=id_,
+            price=1000,
+            image_hashes=[image],
+            status="active",
+            created_at=at,
+            updated_at=at,
+        )
+
+    def _message(self, id_: int, at: datetime) -> Written:
+        # To people who trade with nobody: an order that came late would make a stranger a customer.
+        host = self.rng.choice(("one.example", "two.example"))
+        return insert(
+            "posts",
+            self._commits(at),
+            post_id=f"M{id_}",
+            account_id=f"A{self.rng.randrange(4)}",
+            kind="message",
+            recipient_id=f"R{self.rng.randrange(30)}",
+            body="Look",
+            urls=[f"https://{host}/{id_}"],
+            created_at=at,
+            updated_at=at,
+        )
+
     def _anything(self) -> Iterator[Written]:
         kind = self.rng.choice(("order", "order", "follow", "follow", "try", "login", "change"))
+        if self.rng.random() < 0.15:
+            at = self._moment()
+            for n in range(self.rng.randrange(1, 6)):
+                yield self._message(next(self.ids), at + n * timedelta(minutes=9))
+        if self.rng.random() < 0.1:
+            image = self.rng.choice((1 << self.rng.randrange(10), -1))
+            seller = f"A{self.rng.randrange(30)}"
+            yield self._listing(f"L{next(self.ids)}", seller, image, self._moment())
         at, id_ = self._moment(), next(self.ids)
         visible = self._commits(at)
         if kind == "order":
@@ -124,17 +181,20 @@ class Shop:
                     occurred_at=then,
                 )
         elif kind == "try":
-            yield insert(
-                "payment_attempts",
-                visible,
-                attempt_id=f"P{id_}",
-                account_id=self._person(),
-                card_fingerprint=self._card(),
-                device_id=self._device(),
-                amount=1000,
-                result="declined",
-                attempted_at=at,
-            )
+            person, device = self._person(), self._device()
+            for n in range(self.rng.choice((1, 1, 1, 3))):
+                then = at + n * timedelta(minutes=7)
+                yield insert(
+                    "payment_attempts",
+                    self._commits(then),
+                    attempt_id=f"P{id_}-{n}",
+                    account_id=person,
+                    card_fingerprint=self._card(),
+                    device_id=device,
+                    amount=1000,
+                    result="declined",
+                    attempted_at=then,
+                )
         elif kind == "login":
             yield insert(
                 "account_events",
@@ -171,6 +231,7 @@ class Shop:
             device_id=self._device(),
             ip=self._ip(),
             ordered_at=at - late,
+            paid_at=at - late,
             updated_at=at,
         )
 
@@ -243,8 +304,12 @@ SELECT 'F' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'A' || (n % 20000 + 1), 
 INSERT INTO market.account_events (event_id, account_id, kind, device_id, ip, occurred_at)
 SELECT 'E' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'login', 'd' || n, '10.0.0.0'::inet + n, now() - n * interval '50 seconds'
   FROM generate_series(1, 50000) AS n;
+INSERT INTO market.posts (post_id, account_id, kind, recipient_id, body, urls, created_at, updated_at)
+SELECT 'P' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'message', 'R' || n, 'Look', ARRAY['https://x.example/'],
+       now() - n * interval '50 seconds', now() - n * interval '50 seconds'
+  FROM generate_series(1, 50000) AS n;
 """
-LARGE = {"accounts", "orders", "payment_attempts", "follow_events", "account_events"}
+LARGE = {"accounts", "orders", "payment_attempts", "follow_events", "account_events", "posts"}
 
 
 def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

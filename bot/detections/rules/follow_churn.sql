@@ -32,7 +32,7 @@ parameters:
     default: 7d
     ja: 登録からこの期間内のアカウントには、半分のしきい値を使います
     en: Accounts younger than this are held to half of every threshold
-actions: [suspend]
+actions: [suspend, remove_posts]
 evidence:
   follows_in_hour: {ja: 1時間のフォロー数, en: Follows within an hour, type: count}
   follows_in_day: {ja: 24時間のフォロー数, en: Follows within 24 hours, type: count}
@@ -111,6 +111,9 @@ SELECT DISTINCT ON (follower_id, date_trunc('day', occurred_at, 'UTC'))
        follower_id AS subject_id, occurred_at,
        to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS window_key,
        ARRAY[follower_id] AS account_ids,
+       ARRAY(SELECT p.post_id FROM posts p
+              WHERE p.account_id = follower_id AND cardinality(p.urls) > 0
+              ORDER BY p.created_at DESC, p.post_id LIMIT 50) AS post_ids,
        follows_in_hour, follows_in_day, churned_in_day, churned_in_week, registered_at
   FROM judged
  WHERE follows_in_hour * strictness >= :follows_hour
