@@ -16,7 +16,8 @@ BEFORE_ALL = datetime(1, 1, 2, tzinfo=UTC)
 # `supplied_until`: a generated source has fed everything up to here.
 # `truth`: what really is fraud, for measuring; nobody who reads the market may see it. `kind` is the campaign's,
 # `story` its way to work, or what an honest one looks like; `story_no` the campaign.
-# `campaigns`: where each fraudster stands. `caught` has an entry for every wave that was looked back on.
+# `campaigns`: where each fraudster stands: how many waves were written, which of those that were looked back on
+# had been caught, and when to look again.
 _CREATE_PLAYGROUND = """
     CREATE SCHEMA IF NOT EXISTS playground;
     CREATE TABLE IF NOT EXISTS playground.play (
@@ -44,12 +45,16 @@ _CREATE_PLAYGROUND = """
     CREATE TABLE IF NOT EXISTS playground.campaigns (
         campaign_no     text        PRIMARY KEY,
         kind            text        NOT NULL,
+        story           text        NOT NULL,
+        born_at         timestamptz NOT NULL,
         first_act_at    timestamptz NOT NULL,
+        waves           integer     NOT NULL DEFAULT 0,
         caught          boolean[]   NOT NULL DEFAULT '{}',
         wakes_at        timestamptz,
         ended           text        CHECK (ended IN ('gave_up', 'had_enough')),
         CHECK ((wakes_at IS NULL) = (ended IS NOT NULL))
     );
+    CREATE INDEX IF NOT EXISTS truth_of_story ON playground.truth (story_no);
     CREATE INDEX IF NOT EXISTS campaigns_awake ON playground.campaigns (wakes_at);
     REVOKE ALL ON SCHEMA playground FROM PUBLIC;
 """

@@ -1,4 +1,4 @@
-"""The demo's own source: ordinary shoppers of a handmade marketplace, and some fraud among them."""
+"""The demo's own source: ordinary shoppers of a handmade marketplace, and fraudsters who look what became of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Any
 
+from bot.playground.market.campaigns.book import CampaignBook
+from bot.playground.market.campaigns.campaign import Planned
+from bot.playground.market.campaigns.parameters import LONGEST_BEFORE, draw_temper
+from bot.playground.market.campaigns.planning import plan_hour
+from bot.playground.market.campaigns.rounds import World
 from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.player_feed import add_play_columns
-from bot.playground.market.shoppers_fraud import LONGEST_BEFORE, Campaign, plan_campaigns
 from bot.playground.market.shoppers_near_misses import write_near_misses
 from bot.playground.market.shoppers_people import Person, Population, make_person, make_population
 from bot.playground.market.shoppers_rows import (
@@ -31,21 +35,21 @@ NEWCOMERS_AN_HOUR = 1.5
 NEW_FOR_HOURS = 24
 SELLS_A_KIT = 0.2
 INTRODUCES_ITSELF = 0.4
-_KEPT_CAMPAIGNS = 512
+_KEPT_HOURS = 512
 
 _ADVANCE_SUPPLY = "UPDATE playground.play SET supplied_until = $1"
 _READ_SUPPLY = "SELECT started_at, supplied_until FROM playground.play"
 
 
 class Shoppers:
-    """Everything that happens, hour by hour: the same for the same seed and start."""
+    """What honest people do, hour by hour, and who will come to cheat: the same for the same seed and start."""
 
     def __init__(self, seed: int, start: datetime, flavour: Flavour = DEFAULT) -> None:
         self._seed = seed
         self._start = start
         self._flavour = flavour
-        self._campaigns = lru_cache(maxsize=_KEPT_CAMPAIGNS)(self._make_campaigns)
-        self._newcomers = lru_cache(maxsize=_KEPT_CAMPAIGNS)(self._make_newcomers)
+        self._plan = lru_cache(maxsize=_KEPT_HOURS)(self._plan_hour)
+        self._newcomers = lru_cache(maxsize=_KEPT_HOURS)(self._make_newcomers)
 
     @cached_property
     def population(self) -> Population:
@@ -101,36 +105,34 @@ class Shoppers:
         )
         shopping.write()
         write_near_misses(shopping)
-        rows += shopping.rows
-        rows += self._write_fraud(hour)
-        return rows
+        return rows + shopping.rows
 
     @property
     def first_hour(self) -> int:
         return -(HISTORY // HOUR)
 
-    def _write_fraud(self, hour: int) -> Iterable[Fed]:
-        """Campaigns that begin now; and accounts made now for campaigns that begin later."""
-        begin = self._start + hour * HOUR
-        for later in range(LONGEST_BEFORE // HOUR + 3):
-            for campaign in self._campaigns(hour + later):
-                for row in campaign.rows:
-                    told_at = min(row.at, campaign.start)
-                    if begin <= told_at < begin + HOUR:
-                        yield row
-
-    def _make_campaigns(self, hour: int) -> tuple[Campaign, ...]:
-        plan = plan_campaigns(self._dice(f"plan {hour}"), hour)
-        return tuple(
-            Campaign(
-                self._dice(f"campaign {hour} {n}"),
-                story,
-                self._start + hour * HOUR + after,
-                self.population,
-                self.listings,
-            )
-            for n, (story, after) in enumerate(plan)
+    @cached_property
+    def world(self) -> World:
+        """What the fraudsters work in."""
+        return World(
+            seed=self._seed,
+            temper=draw_temper(self._seed),
+            population=self.population,
+            listings=self.listings,
         )
+
+    def plan_births(self, hour: int) -> list[Planned]:
+        """The campaigns whose first account is made in this hour, for acts now or later."""
+        begin = self._start + hour * HOUR
+        return [
+            planned
+            for later in range(LONGEST_BEFORE + 2)
+            for planned in self._plan(hour + later)
+            if begin <= planned.born_at < begin + HOUR
+        ]
+
+    def _plan_hour(self, hour: int) -> tuple[Planned, ...]:
+        return plan_hour(self.world, self._start, hour)
 
     def _make_newcomers(self, hour: int) -> tuple[Person, ...]:
         rng = self._dice(f"newcomers {hour}")
@@ -153,10 +155,12 @@ class ShoppersSource:
         self._start = start
         self._flavour = flavour
         self._shoppers: Shoppers | None = None
+        self._book: CampaignBook | None = None
 
     @property
     def key(self) -> str:
-        return f"shoppers {self._flavour.name} {self._seed}"
+        # Not the key of a play whose fraudsters never adapted: its database lacks what they need.
+        return f"shoppers and campaigns {self._flavour.name} {self._seed}"
 
     @property
     def title(self) -> str:
@@ -170,8 +174,9 @@ class ShoppersSource:
     async def supply(self, connection: Any, until: datetime) -> None:
         """Write the hours up to one after `until`: a row may lie a little before its own hour."""
         started_at, supplied_until = await connection.fetchrow(_READ_SUPPLY)
-        if self._shoppers is None:
+        if self._shoppers is None or self._book is None:
             self._shoppers = Shoppers(self._seed, started_at, self._flavour)
+            self._book = CampaignBook(self._shoppers.world, insert_rows)
         hour = (
             self._shoppers.first_hour
             if supplied_until is None
@@ -179,8 +184,10 @@ class ShoppersSource:
         )
         while started_at + (hour - 1) * HOUR <= until:
             await insert_rows(connection, self._shoppers.write_hour(hour))
+            await self._book.enter(connection, self._shoppers.plan_births(hour))
             hour += 1
             await connection.execute(_ADVANCE_SUPPLY, started_at + hour * HOUR)
+        await self._book.wake(connection, until)
 
     async def find_end(self, connection: Any) -> datetime | None:  # noqa: ARG002 (the protocol's)
         """They never stop."""

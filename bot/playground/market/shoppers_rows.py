@@ -82,7 +82,8 @@ def make_kit(rng: random.Random, flavour: Flavour, seller: Person, created_at: d
     )
 
 
-def account_row(person: Person) -> Fed:
+def account_row(person: Person, *, suspended_at: datetime | None = None) -> Fed:
+    """Of somebody who signs up; `suspended_at` is when the shop's own people suspend them."""
     return Fed(
         at=person.created_at,
         relation="accounts",
@@ -96,7 +97,8 @@ def account_row(person: Person) -> Fed:
             "postal_code": person.postal_code,
             "address": person.address,
             "is_seller": person.is_seller,
-            "status": "active",
+            "status": "suspended" if suspended_at else "active",
+            "suspended_at": suspended_at,
             "signup_ip": person.signup_ip or person.ip,
             "signup_device_id": person.device_id,
             "payout_account_hash": (

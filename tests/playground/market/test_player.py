@@ -651,7 +651,9 @@ async def test_another_directory_asks_for_a_clean_start(market_dsn: str, tmp_pat
 
     with pytest.raises(SayableError, match=r"was started with the market directory one.*--fresh"):
         await prepare_demo(market_dsn, market_dir=two, speed=1, seed=1)
-    with pytest.raises(SayableError, match=r"the built-in shoppers of minato, seed 1 is asked.*--fresh"):
+    with pytest.raises(
+        SayableError, match=r"the built-in shoppers of minato, seed 1 is asked.*--fresh"
+    ):
         await prepare_demo(market_dsn, market_dir=None, speed=1, seed=1)
 
 

@@ -25,14 +25,20 @@ from bot.playground.market.player import Player, open_play
 from bot.playground.market.shoppers import HISTORY, HOUR, Shoppers, ShoppersSource
 from bot.playground.market.shoppers_rows import Fed
 from bot.playground.market.shoppers_traffic import how_busy
+from tests.playground.market.campaigns.stories import uncaught
 
 START = datetime(2024, 4, 1, 1, tzinfo=UTC)
 SEEDS = (1, 2, 3)
 
 
 def days_rows(seed: int, hours: Iterable[int]) -> list[Fed]:
+    """What a demo tells where nobody stops any of its fraudsters."""
     shoppers = Shoppers(seed, START)
-    return shoppers.write_past() + [row for hour in hours for row in shoppers.write_hour(hour)]
+    rows = shoppers.write_past()
+    for hour in hours:
+        rows += shoppers.write_hour(hour)
+        rows += [row for told in uncaught(shoppers, hour) for row in told.rows]
+    return rows
 
 
 @cache
@@ -45,11 +51,11 @@ def of(rows: Sequence[Fed], relation: str) -> list[dict[str, Any]]:
     return [dict(row.values) for row in rows if row.relation == relation]
 
 
-def truth(rows: Sequence[Fed], kind: str, **wanted: str) -> set[str]:
+def truth(rows: Sequence[Fed], subject_kind: str, **wanted: str) -> set[str]:
     return {
         row["subject_id"]
         for row in of(rows, "truth")
-        if row["subject_kind"] == kind and wanted.items() <= row.items()
+        if row["subject_kind"] == subject_kind and wanted.items() <= row.items()
     }
 
 
@@ -72,6 +78,7 @@ def test_no_row_lies_more_than_an_hour_before_the_hour_that_writes_it(seed: int)
     for hour in range(-72, 48):
         begin = START + hour * HOUR
         assert all(row.at > begin - HOUR for row in shoppers.write_hour(hour))
+        assert all(planned.born_at >= begin for planned in shoppers.plan_births(hour))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -93,67 +100,6 @@ def test_ids_are_unique_and_everybody_exists_before_acting(seed: int) -> None:
         assert event["followee_id"] in created
 
 
-# ---- what is to be found
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_fraud_is_there_at_once_and_then_one_to_three_cases_a_minute(seed: int) -> None:
-    """At speed 60 an hour of the market is a minute of the visitor's."""
-    rows = whole(seed)
-    begun: dict[str, datetime] = {}
-    for row in of(rows, "truth"):
-        if row["label"] == "fraud" and row["subject_kind"] == "order":
-            no = row["story_no"]
-            begun[no] = min(begun.get(no, row["labelled_at"]), row["labelled_at"])
-    by_hour = Counter((at - START) // HOUR for at in begun.values())
-
-    assert any(at <= START for at in begun.values())
-    assert min(at for at in begun.values() if at > START) <= START + timedelta(minutes=10)
-    assert by_hour[0] >= 2
-    assert all(1 <= by_hour[hour] <= 3 for hour in range(23))
-    assert not any(hour < -1 for hour in by_hour)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_one_person_stands_behind_seller_and_buyers(seed: int) -> None:
-    rows = whole(seed)
-    accounts = {row["account_id"]: row for row in of(rows, "accounts")}
-    orders = {row["order_id"]: row for row in of(rows, "orders")}
-
-    def shared(order: dict[str, Any]) -> set[str]:
-        seller, buyer = accounts[order["seller_id"]], accounts[order["buyer_id"]]
-        pairs = {
-            "device": (order["device_id"], seller["signup_device_id"]),
-            "ip": (order["ip"], seller["signup_ip"]),
-            "address": (order["ship_address"], seller["address"]),
-            "phone": (buyer["phone"], seller["phone"]),
-        }
-        return {name for name, (one, other) in pairs.items() if one == other}
-
-    links = Counter(
-        link
-        for order_id in truth(rows, "order", story="ring", label="fraud")
-        for link in shared(orders[order_id])
-    )
-    careful = [shared(orders[o]) for o in truth(rows, "order", story="careful")]
-    honest = [
-        shared(order)
-        for order_id, order in orders.items()
-        if order_id not in truth(rows, "order", label="fraud")
-    ]
-
-    assert all(links[name] > 5 for name in ("device", "ip", "address"))
-    assert careful
-    assert all(found == {"address", "phone"} for found in careful)
-    # Honest near misses: an office shares its network with a maker in the building, a relative the home.
-    assert {frozenset(found) for found in honest} <= {
-        frozenset(),
-        frozenset({"ip"}),
-        frozenset({"ip", "address"}),
-    }
-    assert frozenset({"ip"}) in {frozenset(found) for found in honest}
-
-
 def _cards_within_an_hour(rows: Sequence[Fed]) -> dict[str, int]:
     """The most cards that each buyer showed within an hour."""
     seen: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
@@ -168,55 +114,24 @@ def _cards_within_an_hour(rows: Sequence[Fed]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_stolen_cards_show_as_many_cards_and_honest_ones_do_not(seed: int) -> None:
+def test_honest_people_show_two_cards_within_an_hour_at_most(seed: int) -> None:
     rows = whole(seed)
-    cards = _cards_within_an_hour(rows)
-    orders = {row["order_id"]: row for row in of(rows, "orders")}
-    bursts = {orders[o]["buyer_id"] for o in truth(rows, "order", story="card_burst")}
     fraudsters = truth(rows, "account", label="fraud")
+    cards = _cards_within_an_hour(rows)
 
-    assert bursts
-    assert all(cards[buyer] > 3 for buyer in bursts)
     assert max(count for account, count in cards.items() if account not in fraudsters) == 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_stolen_card_is_used_again_within_the_hour(seed: int) -> None:
+def test_a_visitor_of_a_fair_follows_fewer_than_a_spammer(seed: int) -> None:
     rows = whole(seed)
-    orders = {row["order_id"]: row for row in of(rows, "orders")}
-    uses: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for order_id in truth(rows, "order", story="same_card"):
-        uses[orders[order_id]["card_fingerprint"]].append(orders[order_id])
-
-    assert uses
-    for orders_of_card in uses.values():
-        times = [order["ordered_at"] for order in orders_of_card]
-        assert len(times) >= 3
-        assert max(times) - min(times) < HOUR
-        assert len({order["buyer_id"] for order in orders_of_card}) == 2
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_spammer_follows_a_crowd_and_a_fair_visitor_follows_few(seed: int) -> None:
-    rows = whole(seed)
-    fraudsters = truth(rows, "account", story="follow_churn")
-    follows: Counter[tuple[str, str]] = Counter(
-        (row["follower_id"], row["kind"]) for row in of(rows, "follow_events")
+    fraudsters = truth(rows, "account", kind="follow_phishing")
+    follows = Counter(
+        row["follower_id"] for row in of(rows, "follow_events") if row["kind"] == "follow"
     )
 
-    at_work = [spammer for spammer in fraudsters if follows[spammer, "follow"]]
-    assert at_work
-    for spammer in at_work:
-        assert follows[spammer, "follow"] >= 100
-        assert follows[spammer, "unfollow"] >= 30
-    busiest = max(n for (who, _), n in follows.items() if who not in fraudsters)
+    busiest = max(n for who, n in follows.items() if who not in fraudsters)
     assert 20 < busiest < 60
-    lures = [
-        row
-        for row in of(rows, "posts")
-        if any(is_page(url, MINATO.lure_pages) for url in row["urls"])
-    ]
-    assert {row["account_id"] for row in lures} == set(at_work)
 
 
 def is_page(url: str, pages: Sequence[str]) -> bool:
@@ -409,7 +324,7 @@ def test_harbour_lane_trades_in_euros_and_english_on_the_clock_of_its_own() -> N
         if name
         in {"title", "description", "body", "subject", "display_name", "full_name", "address"}
     ]
-    money = [row for row in rows if "currency" in row.values]
+    money = [row for row in rows if "currency" in row.values and row.relation != "truth"]
     prices = [row["price"] for row in of(rows, "listings")]
 
     assert not [text for text in written if any("぀" <= sign <= "鿿" for sign in text)]
@@ -608,5 +523,12 @@ async def test_every_detection_finds_its_fraud_and_seldom_the_honest(
         ("follow_churn", 1),
     ):
         assert len(found[name] & fraud) >= least, name
-    honest = set().union(*found.values()) - fraud
+    # A family on one card is what somebody must look at: no detection can tell it from a stolen one.
+    families = {
+        row[0]
+        for row in await market.fetch(
+            "SELECT subject_id FROM playground.truth WHERE story = 'family'"
+        )
+    }
+    honest = set().union(*found.values()) - fraud - families
     assert 1 <= len(honest) <= 12

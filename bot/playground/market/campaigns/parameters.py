@@ -89,14 +89,14 @@ HASTY = Pace(
     waves=span(1, 3),
 )
 CAREFUL = Pace(
-    lead=span(3, 24),
+    lead=span(2, 10),
     looks_after=span(3, 6),
     rests=span(3, 8),
     lies_low=span(3, 8),
     waves=span(2, 4),
 )
 PATIENT = Pace(
-    lead=span(6, 30),
+    lead=span(4, 14),
     looks_after=span(5, 10),
     rests=span(6, 14),
     lies_low=span(6, 14),
@@ -221,6 +221,10 @@ class Returning(Level):
     minutes: Span
     yen: Span
     copies: Span
+
+
+LONGEST_BEFORE = 70
+"""A campaign's first account is made at most this many hours before its first act."""
 
 
 def _of(*traits: Trait) -> frozenset[Trait]:
@@ -476,7 +480,7 @@ LEVELS: Mapping[Kind, tuple[tuple[Level, ...], ...]] = {
                 shares=_of(),
                 keeps=_of(Trait.DEVICE, Trait.PAYOUT),
                 accounts=span(2, 3),
-                suspended_ago=span(6, 40),
+                suspended_ago=span(6, 36),
                 orders=span(1, 2),
                 minutes=span(5, 40),
                 yen=span(5_000, 24_000),
@@ -490,7 +494,7 @@ LEVELS: Mapping[Kind, tuple[tuple[Level, ...], ...]] = {
                 shares=_of(),
                 keeps=_of(Trait.PAYOUT),
                 accounts=span(1, 2),
-                suspended_ago=span(10, 60),
+                suspended_ago=span(10, 48),
                 orders=span(1, 1),
                 minutes=span(40, 150),
                 yen=span(4_000, 16_000),
@@ -504,7 +508,7 @@ LEVELS: Mapping[Kind, tuple[tuple[Level, ...], ...]] = {
                 shares=_of(),
                 keeps=_of(Trait.PHONE),
                 accounts=span(1, 2),
-                suspended_ago=span(20, 60),
+                suspended_ago=span(20, 48),
                 orders=span(1, 1),
                 minutes=span(120, 400),
                 yen=span(2_500, 9_000),
@@ -552,8 +556,11 @@ OPENING = (
     (Kind.RETURNING, "same_device", 0.3),
     (Kind.SELF_DEALING, "ring", 0.52),
     (Kind.STOLEN_CARDS, "same_card", 1.2),
+    (Kind.SELF_DEALING, "ring", 1.6),
     (Kind.SELF_DEALING, "careful", 2.4),
     (Kind.FOLLOW_PHISHING, "message_spam", 3.3),
+    (Kind.STOLEN_CARDS, "card_burst", 3.6),
+    (Kind.SELF_DEALING, "ring", 4.5),
     (Kind.CARD_TESTING, "spread", 5.5),
 )
 """Each kind is seen within the first hours of every demo, and some of it within the first minutes."""

@@ -128,6 +128,10 @@ class Flavour:
     """Where phishing pages are, with a `{code}`: each another host."""
     claims: tuple[str, ...]
     """What somebody writes who wants the money back, true or not."""
+    bank_wishes: tuple[str, ...]
+    """What follows where it shall come by bank."""
+    see_profile: str
+    """What stands in a spammer's message in the place of the link that is in the profile."""
     letters: Letters
 
     def price(self, yen: float) -> int:

@@ -118,5 +118,9 @@ HARBOUR = Flavour(
         "It says shipped but nothing came",
         "It was broken when I opened it. I have no photo",
     ),
+    bank_wishes=(
+        "Please send it to my bank account, not to the card", "My card is cancelled, so I need a bank transfer",
+    ),
+    see_profile="(the link is in my profile)",
     letters=_LETTERS,
 )  # fmt: skip
