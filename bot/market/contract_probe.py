@@ -111,9 +111,6 @@ class ContractProbe:
             raise Disobedience(f"{verb} failed, though its plan allows it")
         return Sent(verb=verb, subject=subject, key=key, body=body, operation=operation)
 
-    async def undo(self, sent: Sent, back: Verb) -> None:
-        await self.carry_out(back, sent.subject, {**REASON, **self.params(back)})
-
     async def _settled(self, verb: Verb, subject: Subject, key: str) -> OperationShape:
         bound_s = self.capability(verb).execution_bound_s
         if self.capability(verb).idempotency == "none":
@@ -222,7 +219,7 @@ class ContractProbe:
                 f"a refused key is found as {found.state}, not failed {problem.code}"
             )
 
-    async def check_race(self, verb: Verb, subject: Subject, body: Mapping[str, object]) -> Sent:
+    async def check_race(self, verb: Verb, subject: Subject, body: Mapping[str, object]) -> None:
         """The same request at once, many times: one operation, and for the others it or in_progress."""
         key = fresh_key()
         answers = await asyncio.gather(
@@ -243,7 +240,6 @@ class ContractProbe:
             raise Disobedience("none of the same requests at once was carried out")
         if len({one.operation_id for one in done}) > 1:
             raise Disobedience("the same requests at once became several operations")
-        return Sent(verb=verb, subject=subject, key=key, body=body, operation=done[0])
 
     async def check_lost_answer(self, verb: Verb, subject: Subject) -> str:
         """Hang up before the answer, and find out what became of it, as the executor does."""

@@ -109,7 +109,7 @@ class ContractTest:
                     f"{one.kind} is of class key, but key_window_s is {one.key_window_s}: keys and their"
                     f" outcomes must be kept for 7 days ({KEY_WINDOW_S})"
                 )
-        self._probe.offered = {one.verb: one for one in offered if one.verb in VERB_SUBJECT}
+        self._probe.offered = {one.verb: one for one in offered}
         return ", ".join(f"{one.kind} {one.idempotency}" for one in offered)
 
     async def _unauthorized(self, token: str | None) -> None:

@@ -142,6 +142,10 @@ FOUND_BY = {
         "cancel: a plan that is out of date": "what runs is not what was shown",
     },
     Fault.WITHHOLD_IGNORED: {"cancel: withheld money reaches nobody but the card": "would"},
+    Fault.ANSWER_MADE_UP: {
+        "hold: carried out as planned": "still allows hold: its state did not change",
+        "cancel: a second time is refused": "its state did not change",
+    },
     Fault.ANYBODY_LET_IN: {
         "no token": "200, not 401",
         "a wrong token": "200, not 401",

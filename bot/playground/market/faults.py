@@ -40,6 +40,8 @@ class Fault(StrEnum):
     """A plan token is not compared with what would be done now."""
     WITHHOLD_IGNORED = "withhold_ignored"
     """A cancellation gives everything back, whatever its refund policy says."""
+    ANSWER_MADE_UP = "answer_made_up"
+    """It says that it was done, and does nothing."""
     ANYBODY_LET_IN = "anybody_let_in"
     """The bearer token is not looked at."""
 

@@ -231,7 +231,8 @@ class Marketplace:
             )
         if refused is not None:
             return refused.status, {"state": "failed", "failure": refused.as_problem()}
-        await apply(conn, drafted, key=key, now=now)
+        if not self.faults.disobeys(Fault.ANSWER_MADE_UP, kind):
+            await apply(conn, drafted, key=key, now=now)
         return 200, _outcome_of(drafted, body, last_step_fails=last_step_fails)
 
     async def find(self, key: str) -> dict[str, Any] | None:
