@@ -21,6 +21,10 @@ test: $(INSTALLED) ## Run the tests; make test ARGS="tests/ledger -k chain"
 campaigns: $(INSTALLED) ## Play ten seeds of the demo and print what was stopped; make campaigns ARGS="--seeds 3 --jobs 2"
 	@$(BIN)/python -m tests.campaigns $(ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED) ## Measure against baselines of the same run; make bench ARGS="--only clicks"
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 .PHONY: check
 check: lint test ## Run all that CI runs: lint, then the tests
 

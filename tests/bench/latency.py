@@ -1,0 +1,117 @@
+"""Order committed to card posted, while fifty orders a second come in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from bot.app import running_parts
+from bot.playground.postgres import MARKET_OWNER
+from bot.publisher import Limits
+from tests.bench.report import Figure
+from tests.bench.world import World, fill_shop, percentile, until_ready
+
+RATE = 50
+FRAUD_EVERY_S = 4.0
+PACE = 15.0
+"""Detections of every 30 s run every 2 s: the fastest that the bot allows."""
+
+
+async def measure(world: World, *, seconds: float) -> list[Figure]:
+    """The generator is a process of its own; what it takes of the machine is told."""
+    await fill_shop(world, 2000)
+    # With its own policy: cards for P1 alone.
+    settings = world.settings.model_copy(update={"policy_file": None})
+    async with running_parts(
+        settings, limits=Limits(posts_per_s=50, updates_per_s=50), pace=PACE
+    ) as bot:
+        stop = asyncio.Event()
+        running = asyncio.create_task(bot.run(stop))
+        await until_ready(settings.port)
+        await asyncio.sleep(3)
+        generator = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.bench.latency",
+            world.server.dsn(world.market, MARKET_OWNER), str(seconds),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await generator.communicate()
+        told = json.loads(out)
+        await asyncio.sleep(8)
+        posted = {
+            order: float(message.ts)
+            for order in told["fraud"]
+            for message in world.workspace.messages("C0ALERTS")
+            if order in message.text
+        }
+        stop.set()
+        bot.room.bell.ring("operations", "cards", "posts")
+        await running
+    waits = [posted[order] - at for order, at in told["fraud"].items() if order in posted]
+    if len(waits) < len(told["fraud"]):
+        raise RuntimeError(f"{len(told['fraud']) - len(waits)} orders never got a card")
+    p50, p99 = percentile(waits, 0.5), percentile(waits, 0.99)
+    return [
+        Figure(
+            name=f"order committed → card posted at {told['rate']:.0f} orders/s,"
+            f" {len(waits) / seconds:.2f} new cases/s, detections every 2 s",
+            value=f"p50 {p50:.2f} s, p99 {p99:.2f} s ({len(waits)} cases);"
+            f" the generator took {told['cpu']:.0%} of a core",
+            aim="p50 ≤ 2 s, p99 ≤ 5 s",
+            met=p50 <= 2 and p99 <= 5,
+        )
+    ]
+
+
+async def generate(dsn: str, seconds: float) -> dict[str, object]:
+    """Insert orders at the rate, each in a transaction of its own; now and then one that is self-dealt."""
+    conn = await asyncpg.connect(dsn)
+    began, made, fraud = time.time(), 0, {}
+    next_fraud = began + 1
+    try:
+        while (now := time.time()) < began + seconds:
+            if made < (now - began) * RATE:
+                n = made % 2000 + 1
+                if now >= next_fraud:
+                    next_fraud += FRAUD_EVERY_S
+                    order = f"F-{made}"
+                    await _insert_fraud(conn, order)
+                    fraud[order] = time.time()
+                else:
+                    await conn.execute(_ORDER, f"G-{made}", f"B-{n}", f"S-{n}", None)
+                made += 1
+            else:
+                await asyncio.sleep(0.005)
+    finally:
+        await conn.close()
+    took = time.time() - began
+    return {"fraud": fraud, "rate": made / took, "cpu": time.process_time() / took}
+
+
+_ORDER = """
+    INSERT INTO market.orders (order_id, buyer_id, seller_id, status, total_amount, payment_method, device_id,
+                               ordered_at, paid_at, ship_due_at, updated_at)
+    VALUES ($1, $2, $3, 'paid', 4000, 'konbini', $4, now(), now(), now() + interval '9 days', now())
+"""
+
+
+async def _insert_fraud(conn: asyncpg.Connection, order: str) -> None:
+    async with conn.transaction():
+        for role in ("buyer", "seller"):
+            await conn.execute(
+                """INSERT INTO market.accounts (account_id, display_name, status, is_seller, signup_device_id,
+                     created_at, updated_at) VALUES ($1, $1, 'active', $2, $3, $4, now())""",
+                f"{role}-{order}",
+                role == "seller",
+                f"device-{order}",
+                datetime.now(UTC) - timedelta(hours=5),
+            )
+        await conn.execute(_ORDER, order, f"buyer-{order}", f"seller-{order}", f"device-{order}")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asyncio.run(generate(sys.argv[1], float(sys.argv[2])))))
