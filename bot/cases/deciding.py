@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,6 +61,8 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         refusal = state_refusal(view, action.name)
         if refusal is not None:
             return refusal
+        if choice.everything:
+            choice = replace(choice, targets=targets_of(action, view))
         amounts = amounts_of(view, choice.targets, choice.plans)
         permitted = rules.judge_request(
             room.policy, action.name, person, amounts, opened_by=view.opened_by

@@ -22,13 +22,17 @@ from bot.ledger.values import canonical_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a person chose: an action on targets, as planned and shown, and why."""
+    """What a person chose: an action on targets, as planned and shown, and why.
+
+    With `everything` it is all that the action could act on now, as for a button that asks nothing.
+    """
 
     action: str
     targets: tuple[Target, ...]
     plans: tuple[Plan, ...]
     reason: str
     note: str | None = None
+    everything: bool = False
 
 
 def amounts_of(

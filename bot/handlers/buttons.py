@@ -22,7 +22,6 @@ from bot.cases.queueing import take_next
 from bot.cases.recording import settle_stopped
 from bot.cases.room import Press
 from bot.cases.taking_back import take_back
-from bot.cases.targets import targets_of
 from bot.detections.detection import Text
 from bot.domain.cases import CaseView
 from bot.domain.clock import WallClock
@@ -120,10 +119,7 @@ def _split(answer: Decided | Refusal) -> tuple[Refusal | None, Decided | None]:
 
 
 async def _decide_at_once(desk: Desk, press: Press, name: str) -> Decided | Refusal:
-    view = await read_case(desk.room, press.case_id)
-    if view is None:
-        return Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
-    choice = Choice(action=name, targets=targets_of(registry()[name], view), plans=(), reason="")
+    choice = Choice(action=name, targets=(), plans=(), reason="", everything=True)
     return await decide(desk.room, press, choice)
 
 

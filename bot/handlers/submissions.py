@@ -9,7 +9,7 @@ from slack_bolt.async_app import AsyncAck
 from bot.actions import registry
 from bot.cards import modals
 from bot.cards.modal_consult import CUSTOMER
-from bot.cards.modal_refund import amount_error, chosen_plan, parse_amount
+from bot.cards.modal_refund import amount_error, chosen_plan, open_plans, parse_amount
 from bot.cases.approving import approve, reject
 from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
@@ -17,6 +17,7 @@ from bot.cases.freezing import Choice
 from bot.cases.planning import prepare, shown_plans, still_as_shown
 from bot.cases.targets import chosen
 from bot.cases.working_by_hand import record_by_hand
+from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk
 from bot.handlers.payloads import Submission
@@ -109,9 +110,9 @@ async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dic
         return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=press.case_id)
     amount = parse_amount(submission.fields.get("amount", ""), plan.currency or "")
     if amount is None:
-        errors = {"amount": amount_error(messages, plan)}
-        return {"response_action": "errors", "errors": errors}
-    if amount == plan.refund_amount:
+        return await _amount_refused(desk, submission, plan)
+    # Of several orders none was shown with its way of paying and its messages: that comes first.
+    if amount == plan.refund_amount and len(open_plans(plans)) == 1:
         choice = Choice(
             action="refund",
             targets=((plan.verb, plan.subject),),
@@ -125,9 +126,8 @@ async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dic
     prepared = await prepare(desk.room, desk.api, press, "refund", only=plan.subject, amount=amount)
     if isinstance(prepared, Refusal):
         return prepared
-    if not any(other.allowed for other in prepared.plans):
-        errors = {"amount": amount_error(messages, plan, subject=plan.subject)}
-        return {"response_action": "errors", "errors": errors}
+    if any(other.refusal_code == "amount_exceeds_paid" for other in prepared.plans):
+        return await _amount_refused(desk, submission, plan)
     view = modals.refund_modal(
         registry()["refund"],
         prepared.view,
@@ -135,9 +135,21 @@ async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dic
         plan_set_id=prepared.plan_set_id,
         second_person=prepared.second_person,
         messages=messages,
-        typed=True,
+        typed=bool(open_plans(prepared.plans)),
     )
     return {"response_action": "update", "view": view}
+
+
+async def _amount_refused(desk: Desk, submission: Submission, plan: Plan) -> dict[str, Any]:
+    """Say between what the amount must be; asked anew, since the plan shown may be that of a smaller one."""
+    whole = await prepare(desk.room, desk.api, submission.press, "refund", only=plan.subject)
+    most = plan
+    if not isinstance(whole, Refusal):
+        most = next(iter(open_plans(whole.plans)), plan)
+    messages = await desk.messages_of(submission.user_id)
+    subject = plan.subject if "order" in submission.fields else None
+    errors = {"amount": amount_error(messages, most, subject=subject)}
+    return {"response_action": "errors", "errors": errors}
 
 
 async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:

@@ -29,22 +29,23 @@ CONCURRENCY = (1, 8, 32)
 AIM = 0.5
 _PGBENCH = """
 \\set n random(1, :cases)
+\\set c :first + :n
 BEGIN;
 SELECT * FROM ledger.people WHERE user_id = 'U0SATO';
-SELECT case_id, state, version FROM ledger.cases WHERE case_id = :first + :n FOR UPDATE;
-SELECT c.*, k.channel FROM ledger.cases c JOIN ledger.cards k USING (case_id) WHERE case_id = :first + :n;
-SELECT finding_id, body FROM ledger.findings WHERE case_id = :first + :n;
-SELECT * FROM ledger.decisions WHERE case_id = :first + :n ORDER BY case_version DESC LIMIT 1;
-SELECT * FROM ledger.operations WHERE case_id = :first + :n ORDER BY created_at DESC LIMIT 1;
-SELECT * FROM ledger.case_members WHERE case_id = :first + :n;
+SELECT case_id, state, version FROM ledger.cases WHERE case_id = :c FOR UPDATE;
+SELECT c.*, k.channel FROM ledger.cases c JOIN ledger.cards k USING (case_id) WHERE case_id = :c;
+SELECT finding_id, body FROM ledger.findings WHERE case_id = :c;
+SELECT * FROM ledger.decisions WHERE case_id = :c ORDER BY case_version DESC LIMIT 1;
+SELECT * FROM ledger.operations WHERE case_id = :c ORDER BY created_at DESC LIMIT 1;
+SELECT * FROM ledger.case_members WHERE case_id = :c;
 SELECT verb FROM ledger.capabilities;
 SELECT paused_at FROM ledger.switches WHERE name IN ('all', 'hold');
-UPDATE ledger.cases SET version = version + 1, revision = revision + 1, updated_at = clock_timestamp() WHERE case_id = :first + :n;
-UPDATE ledger.cards SET wanted_revision = wanted_revision + 1 WHERE case_id = :first + :n;
-INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by, reason, targets, plans, params_hash, amounts, evidence, approvals_needed, policy_hash) SELECT 'dec_' || gen_random_uuid(), case_id, version, 'hold', 'approved', 'U0SATO', '', '[]', '[]', '', '[]', '{}', 0, '' FROM ledger.cases WHERE case_id = :first + :n;
-INSERT INTO ledger.operations (operation_id, decision_id, case_id, verb, subject_kind, subject_id, body, body_hash, operation_class, due_at) SELECT 'op_' || gen_random_uuid(), decision_id, case_id, 'hold', 'order', 'O-1', '{}', '', 'key', 'infinity' FROM ledger.decisions WHERE case_id = :first + :n ORDER BY case_version DESC LIMIT 1;
-INSERT INTO ledger.posts (post_id, case_id, channel, dedupe_key, story, due_at) VALUES ('p_' || gen_random_uuid(), :first + :n, 'C', gen_random_uuid()::text, '{}', 'infinity');
-INSERT INTO ledger.audit_entries (actor, tag, case_id) VALUES ('U0SATO', 'person:decision:requested', :first + :n), ('U0SATO', 'person:decision:approved', :first + :n);
+UPDATE ledger.cases SET version = version + 1, revision = revision + 1, updated_at = clock_timestamp() WHERE case_id = :c;
+UPDATE ledger.cards SET wanted_revision = wanted_revision + 1 WHERE case_id = :c;
+INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by, reason, targets, plans, params_hash, amounts, evidence, approvals_needed, policy_hash) SELECT 'dec_' || gen_random_uuid(), case_id, version, 'hold', 'approved', 'U0SATO', '', '[]', '[]', '', '[]', '{}', 0, '' FROM ledger.cases WHERE case_id = :c;
+INSERT INTO ledger.operations (operation_id, decision_id, case_id, verb, subject_kind, subject_id, body, body_hash, operation_class, due_at) SELECT 'op_' || gen_random_uuid(), decision_id, case_id, 'hold', 'order', 'O-1', '{}', '', 'key', 'infinity' FROM ledger.decisions WHERE case_id = :c ORDER BY case_version DESC LIMIT 1;
+INSERT INTO ledger.posts (post_id, case_id, channel, dedupe_key, story, due_at) VALUES ('p_' || gen_random_uuid(), :c::bigint, 'C', gen_random_uuid()::text, '{}', 'infinity');
+INSERT INTO ledger.audit_entries (actor, tag, case_id) VALUES ('U0SATO', 'person:decision:requested', :c::bigint), ('U0SATO', 'person:decision:approved', :c::bigint);
 COMMIT;
 """
 
