@@ -28,6 +28,8 @@ from bot.locale import Messages
 
 _NUMBER = re.compile(r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:[.,](?P<rest>\d{1,3}))?")
 _ORDERS = 100
+_MOST = 10**15
+"""Beyond every order, and far below what a column of the ledger holds."""
 
 
 def refund_modal(
@@ -47,7 +49,7 @@ def refund_modal(
         changed: the plan is another than the one that was shown before; nothing was done under that.
         typed: the plan is that of an amount that was typed, to be looked at once more.
     """
-    open_ = [plan for plan in plans if plan.allowed and plan.refund_route != "bank_transfer"]
+    open_ = open_plans(plans)
     by_bank = [plan for plan in plans if plan.allowed and plan.refund_route == "bank_transfer"]
     blocks: list[Block] = []
     if changed:
@@ -66,21 +68,25 @@ def refund_modal(
         refused.append(
             messages.t("{ids}: only a bank transfer can give it back, not from here yet", ids=ids)
         )
+    one = len(open_) == 1
     if open_:
         separator = "" if messages.locale == "ja" else " "
+        # Of several orders nobody knows yet which one is meant: what happens to it is shown once it is chosen.
+        known = open_ if one else []
+        last = (
+            messages.t("One other person must approve before it is carried out.")
+            if second_person
+            else messages.t("It is carried out as soon as you send this.")
+        )
         sentences = [
-            *money_sentences(open_[:1], methods_of(view), messages),
+            *money_sentences(known, methods_of(view), messages),
             *undo_sentences(open_, messages),
             *foretold_sentences(open_, messages),
             *by_hand_sentences(open_, view.by_hand, messages),
-            messages.t("One other person must approve before it is carried out.")
-            if second_person
-            else messages.t("It is carried out as soon as you send this."),
+            last if one else messages.t("What is given back, and how, is shown before it is sent."),
         ]
-        if len(open_) > 1:
-            sentences = sentences[1:]
         blocks.append(section(separator.join(sentences)))
-        blocks += [context([text]) for text in message_texts(open_[:1], messages)]
+        blocks += [context([text]) for text in message_texts(known, messages)]
     else:
         blocks.append(section(messages.t("There is nothing left that this could do.")))
     if refused:
@@ -88,7 +94,7 @@ def refund_modal(
         blocks.append(section(f"{messages.t('Not possible:')}\n{lines}"))
     if not open_:
         return modal(action.name, [*blocks, case_line(view, messages)], messages=messages)
-    if len(open_) > 1:
+    if not one:
         options = [
             option(messages.dots([subject_id(p.subject), _left(p, messages)]), p.subject.id)
             for p in open_[:_ORDERS]
@@ -100,9 +106,9 @@ def refund_modal(
         line_input(
             messages.t("Amount ({currency})", currency=first.currency or "?"),
             block_id="amount",
-            # Of several orders nobody knows yet which one is meant.
-            initial=plain_amount(first) if len(open_) == 1 else None,
-            hint=_left(first, messages) if len(open_) == 1 else None,
+            initial=plain_amount(first) if one else None,
+            # The plan of a typed amount does not tell how much there is in all.
+            hint=_left(first, messages) if one and not typed else None,
         ),
         reason_select(action.reasons, messages),
         note(messages),
@@ -112,14 +118,19 @@ def refund_modal(
         action.name,
         blocks,
         messages=messages,
-        submit=messages.t("Request approval") if second_person else messages.t("Carry out"),
+        submit=_submit(messages, second_person=second_person) if one else messages.t("Continue"),
         meta=meta_of(view, plan_set_id=plan_set_id),
     )
 
 
+def open_plans(plans: Sequence[Plan]) -> list[Plan]:
+    """The orders of which something can be given back from here."""
+    return [plan for plan in plans if plan.allowed and plan.refund_route != "bank_transfer"]
+
+
 def chosen_plan(plans: Sequence[Plan], order_id: str | None) -> Plan | None:
     """The plan of the order that was chosen; without a choice the only one there is."""
-    open_ = [plan for plan in plans if plan.allowed and plan.refund_route != "bank_transfer"]
+    open_ = open_plans(plans)
     if order_id is None:
         return open_[0] if len(open_) == 1 else None
     return next((plan for plan in open_ if plan.subject.id == order_id), None)
@@ -148,7 +159,7 @@ def parse_amount(typed: str, currency: str) -> int | None:
         return None
     amount = int(found["whole"].replace(",", "")) * 10**digits
     amount += int((rest + "0" * digits)[:digits] or 0)
-    return amount or None
+    return amount if 0 < amount <= _MOST else None
 
 
 def amount_error(messages: Messages, plan: Plan, *, subject: Subject | None = None) -> str:
@@ -159,6 +170,10 @@ def amount_error(messages: Messages, plan: Plan, *, subject: Subject | None = No
         most=messages.money(plan.refund_amount, plan.currency),
         example=plain_amount(plan),
     ) + (f" ({subject_id(subject)})" if subject else "")
+
+
+def _submit(messages: Messages, *, second_person: bool) -> str:
+    return messages.t("Request approval") if second_person else messages.t("Carry out")
 
 
 def _left(plan: Plan, messages: Messages) -> str:

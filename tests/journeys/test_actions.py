@@ -61,6 +61,16 @@ async def refunds_of(stage: Stage, order: str) -> list[int]:
     return [row["amount"] for row in rows]
 
 
+async def given_back_elsewhere(stage: Stage, order: str, amount: int) -> None:
+    """Somebody gives money back in the back office, without us."""
+    await stage.market.pool.execute(
+        """INSERT INTO market.refunds (refund_id, order_id, amount, currency, route, state, created_at,
+             updated_at) VALUES ('back-office', $1, $2, 'JPY', 'original', 'succeeded', now(), now())""",
+        order,
+        amount,
+    )
+
+
 async def found(stage: Stage, **changes: Any) -> Message:
     """A case from a finding, as a detection would hand it over."""
     assert stage.bot is not None
@@ -114,6 +124,91 @@ async def test_an_amount_that_cannot_be_is_said_in_the_modal_and_nothing_is_lost
     sent = await refund(stage, APPROVER, "O-1", {"amount": typed})
     assert "¥12,400" in sent.errors["amount"]
     assert await stage.count("decisions") == 0
+
+
+async def test_after_a_smaller_amount_too_much_is_told_against_all_that_is_left(
+    stage: Stage,
+) -> None:
+    await an_order(stage, "O-1")
+    shown = await refund(stage, APPROVER, "O-1", {"amount": "3000"})
+    assert shown.view is not None
+    assert "hint" not in json.dumps(shown.view.blocks)
+    for typed in ("12,401", "abc"):
+        sent = await stage.submit(APPROVER, {"reason": "Not received", "amount": typed})
+        assert "¥12,400" in sent.errors["amount"]
+        assert "¥3,000" not in sent.errors["amount"]
+    assert await stage.count("decisions") == 0
+
+
+async def test_a_refund_made_elsewhere_meanwhile_stops_this_one_and_is_shown(stage: Stage) -> None:
+    await an_order(stage, "O-1", total_amount=9000)
+    assert (await stage.workspace.command(APPROVER, ALERTS, "/cre", "refund O-1")).ok
+    await stage.modal(APPROVER)
+    await given_back_elsewhere(stage, "O-1", 4000)
+    sent = await stage.submit(APPROVER, {"reason": "Not received"})
+    assert sent.view is not None
+    assert "状況が変わりました" in text_of(sent.view)
+    assert "¥5,000" in text_of(sent.view)
+    assert await stage.count("decisions") == 0
+    assert await refunds_of(stage, "O-1") == [4000]
+
+
+async def test_a_refund_that_has_become_impossible_is_not_told_as_a_wrong_amount(
+    stage: Stage,
+) -> None:
+    await an_order(stage, "O-1", total_amount=9000)
+    assert (await stage.workspace.command(APPROVER, ALERTS, "/cre", "refund O-1")).ok
+    await stage.modal(APPROVER)
+    await given_back_elsewhere(stage, "O-1", 9000)
+    sent = await stage.submit(APPROVER, {"reason": "Not received", "amount": "3000"})
+    assert sent.errors == {}
+    assert sent.view is not None
+    assert "submit" not in sent.view.fields
+    assert "O-1" in text_of(sent.view)
+    assert await stage.count("decisions") == 0
+
+
+async def test_a_plan_that_changes_while_a_second_person_thinks_stops_the_refund(
+    stage: Stage,
+) -> None:
+    await an_order(stage, "O-1", total_amount=90000)
+    assert (await refund(stage, AGENT, "O-1", {})).ok
+    waiting = await stage.card_with("承認待ち")
+    await given_back_elsewhere(stage, "O-1", 50000)
+    assert (await stage.press(APPROVER, waiting, "approve")).ok
+    await stage.modal(APPROVER)
+    await stage.submit(APPROVER)
+    await stage.card_with("一部未完了")
+    assert await refunds_of(stage, "O-1") == [50000]
+
+
+async def test_of_several_orders_the_one_that_was_chosen_is_shown_before_it_is_decided(
+    stage: Stage,
+) -> None:
+    for order in ("O-1", "O-2"):
+        await an_order(stage, order, total_amount=9000)
+    card = await found(
+        stage,
+        subject=Subject(SubjectKind.ORDER, "O-1"),
+        order_ids=("O-1", "O-2"),
+        actions=("refund",),
+    )
+    assert (await stage.press(APPROVER, card, "refund")).ok
+    await stage.modal(APPROVER)
+    values: dict[str, object] = {"order": "O-2", "amount": "9,000", "reason": "Not received"}
+    sent = await stage.submit(APPROVER, values)
+    assert sent.view is not None
+    assert "O-2" in text_of(sent.view)
+    assert "カード決済" in text_of(sent.view)
+    assert await stage.count("decisions") == 0
+    assert (await stage.submit(APPROVER, {"reason": "Not received"})).ok
+
+    async def paid_back() -> None:
+        while await refunds_of(stage, "O-2") != [9000]:
+            await asyncio.sleep(0.05)
+
+    await asyncio.wait_for(paid_back(), 20)
+    assert await refunds_of(stage, "O-1") == []
 
 
 async def test_above_the_limit_an_approver_needs_another_one(stage: Stage) -> None:
