@@ -174,12 +174,15 @@ async def test_a_plan_that_changes_while_a_second_person_thinks_stops_the_refund
     await an_order(stage, "O-1", total_amount=90000)
     assert (await refund(stage, AGENT, "O-1", {})).ok
     waiting = await stage.card_with("承認待ち")
-    await given_back_elsewhere(stage, "O-1", 50000)
+    # The amount would still fit: the token alone tells that it would go another way than was shown.
+    await stage.market.pool.execute(
+        "UPDATE market.orders SET payment_method = 'wallet' WHERE order_id = 'O-1'"
+    )
     assert (await stage.press(APPROVER, waiting, "approve")).ok
     await stage.modal(APPROVER)
     await stage.submit(APPROVER)
     await stage.card_with("一部未完了")
-    assert await refunds_of(stage, "O-1") == [50000]
+    assert await refunds_of(stage, "O-1") == []
 
 
 async def test_of_several_orders_the_one_that_was_chosen_is_shown_before_it_is_decided(
