@@ -84,7 +84,8 @@ async def test_what_the_marketplace_shows_as_done_needs_nobodys_word(stage: Stag
         now = datetime.now(UTC)
         async with stage.market.pool.acquire() as conn:
             await conn.execute(
-                "UPDATE market.orders SET status = 'canceled', canceled_at = $1, updated_at = $1", now
+                "UPDATE market.orders SET status = 'canceled', canceled_at = $1, updated_at = $1",
+                now,
             )
             await conn.execute(
                 "UPDATE market.accounts SET status = 'suspended', suspended_at = $1, updated_at = $1",
