@@ -216,7 +216,11 @@ async def test_of_several_orders_the_one_that_was_chosen_is_shown_before_it_is_d
 
 async def test_above_the_limit_an_approver_needs_another_one(stage: Stage) -> None:
     await an_order(stage, "O-1", total_amount=90000)
-    assert (await refund(stage, APPROVER, "O-1", {})).ok
+    # Not by command: a case that somebody opened themselves always needs another person.
+    card = await found(stage, subject=Subject(SubjectKind.ORDER, "O-1"), actions=("refund",))
+    assert (await stage.press(APPROVER, card, "refund")).ok
+    await stage.modal(APPROVER)
+    assert (await stage.submit(APPROVER, {"reason": "Not received"})).ok
     waiting = await stage.card_with("承認待ち")
     assert (await stage.press(APPROVER, waiting, "approve")).ok
     await stage.told(APPROVER, "ご自身")
@@ -448,6 +452,6 @@ async def test_the_modal_of_a_suspension_names_honest_buyers_and_the_messages(
     card = await stage.card_with("seller-O-1")
     assert (await stage.press(APPROVER, card, "suspend")).ok
     told = text_of(await stage.modal(APPROVER))
-    assert "O-1" in told
+    assert "・O-1 — " in told
     assert "アカウントのご利用停止について" in told
     assert "利用停止" in told
