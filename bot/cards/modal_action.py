@@ -62,8 +62,10 @@ def action_modal(
         changed: the plan is another than the one that was shown before; nothing was done under that.
     """
     allowed = [plan for plan in plans if plan.allowed]
-    refused = refused_lines(plans, messages)
     required = {use.verb for use in action.uses if not use.optional}
+    # What merely would come along and has nothing to do would read as if the action itself were refused.
+    idle = [p for p in plans if p.verb not in required and p.refusal_code == "nothing_to_remove"]
+    refused = refused_lines([plan for plan in plans if plan not in idle], messages)
     blocks: list[Block] = []
     if changed:
         blocks.append(

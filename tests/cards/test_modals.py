@@ -417,3 +417,31 @@ def test_a_linked_account_is_marked_as_such_in_the_details() -> None:
         modals.details_modal(a_case(), now=NOW + timedelta(hours=1), messages=JA, tz=TOKYO)
     )
     assert "A-1 ・ 佐＊＊＊ ・ 販売者 ・ 有効 ・ 関連" in said
+
+
+@pytest.mark.parametrize("messages", [JA, EN], ids=["ja", "en"])
+def test_follows_that_are_not_there_do_not_read_as_a_refused_suspension(messages: Messages) -> None:
+    account = an_account("A-1")
+    idle = a_plan(
+        Verb.REMOVE_FOLLOWS, account, allowed=False, refusal_code="nothing_to_remove", token=None
+    )
+    view = modals.action_modal(
+        registry()["suspend"],
+        a_case(members=(a_member(account),)),
+        [a_plan(Verb.SUSPEND, account), idle],
+        plan_set_id="ps_1",
+        second_person=False,
+        messages=messages,
+        tz=TOKYO,
+    )
+    assert messages.t("Not possible:") not in words(view)
+    alone = modals.action_modal(
+        registry()["suspend"],
+        a_case(members=(a_member(account),)),
+        [evolve(idle, verb=Verb.SUSPEND, refusal_code="already_suspended")],
+        plan_set_id="ps_1",
+        second_person=False,
+        messages=messages,
+        tz=TOKYO,
+    )
+    assert messages.t("Not possible:") in words(alone)
