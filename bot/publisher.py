@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -78,13 +78,16 @@ class Pace:
 
     per_s: float
     burst: float
-    _level: float = -1.0
-    _at: float = 0.0
+    _level: float = 0.0
+    _at: float | None = None
+    """None before the first call; below zero the level is a debt that a sleeping call has taken on."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One call at a time: two that were spaced here could still arrive together."""
 
     async def take(self) -> None:
         """Wait until one more call is within the limit. Raises NotYet where that is too long."""
         now = time.monotonic()
-        if self._level < 0:
+        if self._at is None:
             self._level = self.burst
         else:
             self._level = min(self.burst, self._level + (now - self._at) * self.per_s)
@@ -96,6 +99,11 @@ class Pace:
         self._level -= 1
         if self._level < 0:
             await asyncio.sleep(-self._level / self.per_s)
+            self._level = 0.0
+
+    def served(self) -> None:
+        """A call has been answered: the next turn counts from here, not from when it was sent."""
+        self._at = time.monotonic()
 
     def hold(self, seconds: float) -> None:
         """Nobody may call before this is over: the other side said so."""
@@ -463,13 +471,23 @@ async def links_to(client: AsyncWebClient, rows: Iterable[CaseRow]) -> dict[int,
 @asynccontextmanager
 async def _paced(pace: Pace) -> AsyncIterator[None]:
     """Wait for a turn; if Slack still finds us too fast, let everybody wait as long as it says."""
-    await pace.take()
     try:
-        yield
+        async with asyncio.timeout(LONGEST_WAIT_S):
+            await pace.turn.acquire()
+    except TimeoutError:
+        raise NotYet(1.0) from None
+    try:
+        await pace.take()
+        try:
+            yield
+        finally:
+            pace.served()
     except SlackApiError as error:
         if error.response.status_code == 429:
             pace.hold(float(error.response.headers.get("Retry-After", 1)))
         raise
+    finally:
+        pace.turn.release()
 
 
 def _reading_of(error: Exception, attempts: int) -> tuple[str, float, bool]:
