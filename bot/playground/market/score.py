@@ -16,7 +16,7 @@ from bot.playground.market.campaigns.parameters import ROUNDS
 
 ORDINARY = "ordinary"
 """Where good ones were touched that no campaign has to do with."""
-PAID_AT_ONCE = frozenset({"card_testing", "stolen_cards"})
+LOST_WHEN_SHIPPED = frozenset({"card_testing", "stolen_cards"})
 """Kinds whose orders are lost when an honest maker ships them; others wait for the payout, or for a refund."""
 
 
@@ -69,7 +69,7 @@ class Tally:
     orders: int
     """Fraudulent orders that came."""
     orders_stopped: int
-    """Of them, held or cancelled by the end, before shipment or payout."""
+    """Of them, those that by the end are held or cancelled or of a suspended seller, and neither lost nor paid out."""
     minutes_to_touch: tuple[float, ...]
     """Market minutes from an order to its first hold or cancellation."""
     tried: int
@@ -77,7 +77,7 @@ class Tally:
     stopped_before_shipment: int
     """Money of orders that are held or cancelled and were not shipped."""
     stopped_before_payout: int
-    """Money of orders that were shipped before they were held or cancelled, and not paid out."""
+    """Money of the others that is not paid out: shipped before they were held or cancelled, or their seller is suspended."""
     canceled: int
     """Of what was stopped, money of orders that are cancelled; the rest is held."""
     lost: int
@@ -148,13 +148,16 @@ _READ_ORDERS = """
     SELECT f.order_id, f.buyer_id, f.seller_id, f.ordered_at, f.currency, f.paid_out,
            greatest(f.total_amount - coalesce(f.discount_amount, 0) - coalesce(f.points_amount, 0), 0)
                AS amount,
-           f.prevented_at IS NOT NULL AS never_came, m.shipped_at, m.held_at IS NOT NULL AS held,
+           f.prevented_at IS NOT NULL AS never_came, m.shipped_at,
            m.status = 'canceled' AND NOT f.canceled_by_play AS canceled,
+           m.held_at IS NOT NULL OR m.status = 'canceled' AND NOT f.canceled_by_play AS stopped,
+           s.status = 'suspended' AS of_suspended_seller,
            (SELECT coalesce(sum(c.amount), 0) FROM market.chargebacks c
              WHERE c.order_id = f.order_id)::bigint AS charged_back,
            (SELECT coalesce(sum(r.amount), 0) FROM market.refunds r
              WHERE r.order_id = f.order_id AND r.state <> 'failed')::bigint AS refunded
       FROM feed.orders f LEFT JOIN market.orders m USING (order_id)
+      LEFT JOIN market.accounts s ON s.account_id = m.seller_id
      WHERE f.ordered_at > $1 AND f.ordered_at <= $2 AND (m.order_id IS NOT NULL OR f.prevented_at IS NOT NULL)
 """
 _READ_FIRST_ACTS = """
@@ -255,7 +258,7 @@ class _Scorer:
             truth = self._fraud("order", row["order_id"])
             if truth is None:
                 continue
-            amount, stopped = row["amount"], row["held"] or row["canceled"]
+            amount, lost = row["amount"], _lost(truth, row)
             for one in self._of(truth):
                 if row["never_came"]:
                     one.never_came += amount
@@ -263,17 +266,16 @@ class _Scorer:
                 one.orders += 1
                 one.tried += amount
                 one.charged_back += row["charged_back"]
-                lost = min(_lost(truth, row), amount)
                 one.lost += lost
-                if stopped and not lost:
+                if lost or not (row["stopped"] or row["of_suspended_seller"]):
+                    one.open += amount - lost
+                else:
                     one.orders_stopped += 1
                     one.canceled += amount if row["canceled"] else 0
-                    if row["shipped_at"] is None:
+                    if row["stopped"] and row["shipped_at"] is None:
                         one.stopped_before_shipment += amount
                     else:
                         one.stopped_before_payout += amount
-                else:
-                    one.open += amount - lost
                 if row["order_id"] in touched:
                     waited = touched[row["order_id"]] - row["ordered_at"]
                     one.minutes_to_touch.append(waited.total_seconds() / 60)
@@ -359,10 +361,9 @@ def _lost(truth: _Truth, order: Any) -> int:
     amount: int = order["amount"]
     if truth.kind == "refund_abuse":
         # What was cancelled is paid back too, and nobody lost by that.
-        return 0 if order["canceled"] else int(order["refunded"])
-    if truth.kind in PAID_AT_ONCE:
-        stopped = order["held"] or order["canceled"]
-        return amount if order["shipped_at"] is not None and not stopped else 0
+        return 0 if order["canceled"] else min(order["refunded"], amount)
+    if truth.kind in LOST_WHEN_SHIPPED:
+        return amount if order["shipped_at"] is not None and not order["stopped"] else 0
     return amount if order["paid_out"] else 0
 
 

@@ -84,7 +84,7 @@ class Campaign:
         now = self.looks_at
         if was_caught:
             self._come_back(now)
-        elif self._of_round >= self.round.waves:
+        elif self._of_round >= self.round.waves and not self.wave.bought:
             self.ended = HAD_ENOUGH
         else:
             rests = self.round.level.pace.rests.draw(self._dice(f"rest {self._waves}"))
@@ -128,6 +128,7 @@ class Campaign:
             is_first=self._of_round == 0,
             since=since,
             start=start,
+            before=self.wave if self._of_round else None,
         )
         WRITERS[self._planned.kind](wave)
         self._waves += 1

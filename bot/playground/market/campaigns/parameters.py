@@ -187,7 +187,7 @@ class RefundAbuse(Level):
     """Between two orders of the wave."""
     yen: Span
     claims_after: Span
-    """Hours from the delivery to the claim."""
+    """Hours from the delivery to the claim. The claims are a wave of their own, after a look at what became of the orders."""
     asks_for_bank: float
     """Share of the claims that ask for a bank transfer though it was paid by card."""
     claims_again: float

@@ -11,18 +11,22 @@ from bot.playground.market.shoppers_rows import Course, Fed, Purchase
 
 
 def write(wave: Wave) -> None:
-    """The same accounts in every wave: repetition is what gives them away."""
-    level, rng = wave.tactics(RefundAbuse), wave.rng
+    """Orders in one wave; in the next, claims for all of them, by the same accounts again and again."""
     if wave.is_first:
         wave.open_accounts()
+    if wave.before is not None and wave.before.bought:
+        for purchase in wave.before.bought:
+            _claim(wave, purchase)
+        return
+    level, rng = wave.tactics(RefundAbuse), wave.rng
     at = wave.start
     for account in wave.round.accounts:
         for _ in range(level.orders.count(rng)):
-            _buy_and_claim(wave, account, at)
+            _buy(wave, account, at)
             at += timedelta(minutes=level.minutes.draw(rng))
 
 
-def _buy_and_claim(wave: Wave, account: Person, at: datetime) -> None:
+def _buy(wave: Wave, account: Person, at: datetime) -> None:
     level, rng = wave.tactics(RefundAbuse), wave.rng
     paid_at = at + timedelta(seconds=rng.uniform(2, 20))
     # Chosen because it comes by express.
@@ -37,14 +41,21 @@ def _buy_and_claim(wave: Wave, account: Person, at: datetime) -> None:
     listing = wave.pick_listing(level.yen)
     purchase = wave.honest_purchase(account, listing, at, account.cards[0], course)
     wave.place(purchase)
-    claimed_at = delivered_at + timedelta(hours=level.claims_after.draw(rng))
-    wave.add(_claim(wave, purchase, claimed_at))
+    wave.bought.append(purchase)
+
+
+def _claim(wave: Wave, purchase: Purchase) -> None:
+    level, rng = wave.tactics(RefundAbuse), wave.rng
+    assert purchase.course.delivered_at is not None  # noqa: S101 (it was bought so)
+    at = max(wave.start, purchase.course.delivered_at)
+    at += timedelta(hours=level.claims_after.draw(rng))
+    wave.add(_inquiry(wave, purchase, at))
     if rng.random() < level.claims_again:
-        wave.add(_claim(wave, purchase, claimed_at + timedelta(hours=rng.uniform(1, 5))))
+        wave.add(_inquiry(wave, purchase, at + timedelta(hours=rng.uniform(1, 5))))
     wave.claims.append((purchase, rng.random() < level.granted))
 
 
-def _claim(wave: Wave, purchase: Purchase, at: datetime) -> Fed:
+def _inquiry(wave: Wave, purchase: Purchase, at: datetime) -> Fed:
     level, rng, flavour = wave.tactics(RefundAbuse), wave.rng, wave.flavour
     claim = rng.choice(flavour.claims)
     body = f"{claim}. {purchase.order_id}"

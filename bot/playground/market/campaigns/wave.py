@@ -46,6 +46,7 @@ class Wave:
         is_first: bool,
         since: datetime,
         start: datetime,
+        before: Wave | None,
     ) -> None:
         self.rng = rng
         self.kind = kind
@@ -59,8 +60,12 @@ class Wave:
         self.start = start
         self.ends_at = start
         self.rows: list[Fed] = []
+        self.before = before
+        """The wave of the same round before this one."""
+        self.bought: list[Purchase] = []
+        """Orders whose money is demanded back in the next wave."""
         self.claims: list[tuple[Purchase, bool]] = []
-        """Orders whose money was demanded back, and whether support would give in."""
+        """Orders whose money is demanded back in this one, and whether support would give in."""
         self._campaign_no = campaign_no
 
     def tactics(self, of: type[L]) -> L:

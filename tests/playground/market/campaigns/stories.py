@@ -13,7 +13,7 @@ from bot.playground.market.campaigns.campaign import Campaign, Planned
 from bot.playground.market.campaigns.parameters import Kind
 from bot.playground.market.campaigns.rounds import World
 from bot.playground.market.campaigns.wave import Wave
-from bot.playground.market.flavours import DEFAULT, FLAVOURS, Flavour
+from bot.playground.market.flavours import DEFAULT, FLAVOURS
 from bot.playground.market.shoppers import HOUR, Shoppers
 from bot.playground.market.shoppers_rows import Fed
 
@@ -70,24 +70,26 @@ def world_of(seed: int, flavour: str = DEFAULT.name) -> World:
     return Shoppers(seed, START, FLAVOURS[flavour]).world
 
 
-def told_once(
-    kind: Kind, story: str, *, seed: int = 1, no: str = "c-1", flavour: Flavour = DEFAULT
-) -> Told:
-    """Only the first wave of a campaign that begins with this way to work."""
-    world = world_of(seed, flavour.name)
-    planned = plan(kind, story, no=no)
-    campaign = Campaign(world, planned)
-    return Told(planned=planned, waves=[campaign.wave])
+def told_often(
+    kind: Kind, story: str, *, flavour: str = DEFAULT.name, waves: int = 1, often: int = 12
+) -> list[Told]:
+    """The first waves of several campaigns that begin with a way to work, where nobody stops anything."""
+    told = []
+    for n in range(often):
+        campaign = Campaign(world_of(1, flavour), plan(kind, story, no=f"c-{n}"))
+        one = Told(planned=plan(kind, story, no=f"c-{n}"), waves=[campaign.wave])
+        while len(one.waves) < waves:
+            campaign.go_on(was_caught=False)
+            if campaign.ended is not None:
+                break
+            one.waves.append(campaign.wave)
+        told.append(one)
+    return told
 
 
 def plan(kind: Kind, story: str, *, no: str = "c-1", hours_before: float = 60) -> Planned:
-    born_at = START
     return Planned(
-        no=no,
-        kind=kind,
-        story=story,
-        born_at=born_at,
-        first_act_at=born_at + hours_before * HOUR,
+        no=no, kind=kind, story=story, born_at=START, first_act_at=START + hours_before * HOUR
     )
 
 
