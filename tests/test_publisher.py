@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -27,7 +28,7 @@ async def times_of(pace: Pace, calls: int, *, together: bool) -> list[float]:
 @pytest.mark.parametrize("together", [True, False], ids=["at once", "one after another"])
 async def test_no_call_comes_sooner_than_its_turn(together: bool) -> None:
     moments = await times_of(Pace(20, burst=1), 6, together=together)
-    gaps = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(moments)]
     assert min(gaps) >= 0.045
 
 

@@ -127,7 +127,9 @@ def _consequences(
     second = (
         messages.t("One other person must approve before it is carried out.")
         if second_person
-        else messages.t("It is carried out as soon as you send this.")
+        else messages.t(
+            "It is carried out once you have sent this; until it starts, it can be taken back on the card."
+        )
     )
     separator = "" if messages.locale == "ja" else " "
     sentences = [

@@ -82,7 +82,9 @@ def _request(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo)
         *undo_sentences(decision.plans, messages),
         *foretold_sentences(decision.plans, messages),
         *by_hand_sentences(decision.plans, view.by_hand, messages),
-        messages.t("It is carried out as soon as enough people have approved."),
+        messages.t(
+            "It is carried out once enough people have approved; until it starts, it can be taken back on the card."
+        ),
     ]
     yield section(separator.join(sentences))
     yield section(_who_asked(view, decision, messages, tz))

@@ -76,7 +76,9 @@ def refund_modal(
         last = (
             messages.t("One other person must approve before it is carried out.")
             if second_person
-            else messages.t("It is carried out as soon as you send this.")
+            else messages.t(
+                "It is carried out once you have sent this; until it starts, it can be taken back on the card."
+            )
         )
         sentences = [
             *money_sentences(known, methods_of(view), messages),

@@ -23,7 +23,7 @@ from bot.market.marketplace import Marketplace, MarketUnreachable, SubjectNotFou
 
 PARALLEL = 8
 PLAN_TIMEOUT_S = 8.0
-RECHECK_TIMEOUT_S = 1.5
+RECHECK_TIMEOUT_S = 1.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +76,14 @@ async def prepare(
     *,
     only: Subject | None = None,
     amount: int | None = None,
+    timeout_s: float = PLAN_TIMEOUT_S,
 ) -> Prepared | Refusal:
     """Fetch and keep the plans of an action for a case, for a modal to show to this person.
 
     Args:
         only: of one member alone.
         amount: of a refund that is not of all that is left.
+        timeout_s: how long the marketplace may take; a submission has no more than Slack waits for.
     """
     view = await may_open_modal(room, press, action_name)
     if isinstance(view, Refusal):
@@ -90,7 +92,7 @@ async def prepare(
     targets = tuple(t for t in targets_of(action, view) if only is None or t[1] == only)
     if not targets:
         return Refusal(code=RefusalCode.NOTHING_TO_DO, action=action_name, case_id=view.case_id)
-    plans = await fetch_plans(api, action, targets, timeout_s=PLAN_TIMEOUT_S, amount=amount)
+    plans = await fetch_plans(api, action, targets, timeout_s=timeout_s, amount=amount)
     if isinstance(plans, Refusal):
         return plans
     if not plans:

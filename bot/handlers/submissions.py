@@ -14,7 +14,7 @@ from bot.cases.approving import approve, reject
 from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
-from bot.cases.planning import prepare, shown_plans, still_as_shown
+from bot.cases.planning import RECHECK_TIMEOUT_S, prepare, shown_plans, still_as_shown
 from bot.cases.targets import chosen
 from bot.cases.working_by_hand import record_by_hand
 from bot.domain.plans import Plan
@@ -123,7 +123,15 @@ async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dic
         if not await still_as_shown(desk.api, choice):
             return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=press.case_id)
         return await decide(desk.room, press, choice)
-    prepared = await prepare(desk.room, desk.api, press, "refund", only=plan.subject, amount=amount)
+    prepared = await prepare(
+        desk.room,
+        desk.api,
+        press,
+        "refund",
+        only=plan.subject,
+        amount=amount,
+        timeout_s=RECHECK_TIMEOUT_S,
+    )
     if isinstance(prepared, Refusal):
         return prepared
     if any(other.refusal_code == "amount_exceeds_paid" for other in prepared.plans):
@@ -142,7 +150,14 @@ async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dic
 
 async def _amount_refused(desk: Desk, submission: Submission, plan: Plan) -> dict[str, Any]:
     """Say between what the amount must be; asked anew, since the plan shown may be that of a smaller one."""
-    whole = await prepare(desk.room, desk.api, submission.press, "refund", only=plan.subject)
+    whole = await prepare(
+        desk.room,
+        desk.api,
+        submission.press,
+        "refund",
+        only=plan.subject,
+        timeout_s=RECHECK_TIMEOUT_S,
+    )
     most = plan
     if not isinstance(whole, Refusal):
         most = next(iter(open_plans(whole.plans)), plan)
@@ -154,7 +169,9 @@ async def _amount_refused(desk: Desk, submission: Submission, plan: Plan) -> dic
 
 async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
     """The same modal over the plan of this moment; nothing was done under the old one."""
-    prepared = await prepare(desk.room, desk.api, submission.press, submission.name)
+    prepared = await prepare(
+        desk.room, desk.api, submission.press, submission.name, timeout_s=RECHECK_TIMEOUT_S
+    )
     if isinstance(prepared, Refusal):
         return await _message(desk, submission, prepared)
     return modals.plan_modal(

@@ -136,7 +136,7 @@ def test_money_of_each_currency_is_told_apart() -> None:
     ("second_person", "submit", "said"),
     [
         (True, "承認を申請", "実行には別の承認者1名の承認が必要です。"),
-        (False, "実行する", "送信するとすぐに実行されます。"),
+        (False, "実行する", "送信後に実行されます。"),
     ],
 )
 def test_the_button_says_whether_a_second_person_is_needed(
