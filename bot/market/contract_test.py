@@ -109,17 +109,22 @@ async def judge(check: Check) -> CheckResult:
 
 
 async def in_turn(*checks: Check) -> AsyncIterator[CheckResult]:
-    """Checks that build on each other: after a vital one that did not pass, the rest is skipped."""
+    """Checks that build on each other: after a vital one that did not pass, the rest is skipped in one line."""
     missing: str | None = None
+    unmade: list[Check] = []
     for check in checks:
         if missing is not None and not check.always:
-            told = f"nothing can be told without `{missing}`"
-            yield CheckResult(check=check.name, standing=Standing.SKIPPED, told=told)
+            unmade.append(check)
             continue
         result = await judge(check)
         if check.vital and result.standing is not Standing.PASSED:
             missing = missing or result.check
-        yield result
+        if not check.always or result.standing is not Standing.SKIPPED:
+            yield result
+    if unmade:
+        more = f" and {len(unmade) - 1} more" if len(unmade) > 1 else ""
+        told = f"nothing can be told without `{missing}`"
+        yield CheckResult(check=unmade[0].name + more, standing=Standing.SKIPPED, told=told)
 
 
 async def wait_until(

@@ -17,7 +17,6 @@ class RoundTrip:
         self._there = there
         self._back = back
         self._subject: Subject | None = None
-        self._token = ""
         self._sent: Sent | None = None
         self._undone: Sent | None = None
         self._refused: tuple[str, ProblemShape] | None = None
@@ -50,8 +49,7 @@ class RoundTrip:
         return checks
 
     async def _choose(self) -> str:
-        self._subject, plan = await self._probe.choose(self._there, {})
-        self._token = plan.plan_token
+        self._subject, _ = await self._probe.choose(self._there, {})
         return self._subject.id
 
     @property
@@ -69,7 +67,9 @@ class RoundTrip:
         )
 
     async def _carry_out(self) -> str:
-        body = {**REASON, "plan_token": self._token}
+        await self._tidy_up()
+        plan = await self._probe.plan(self._there, self._on, {})
+        body = {**REASON, "plan_token": plan.plan_token}
         self._sent = await self._probe.carry_out(self._there, self._on, body)
         await self._expect_plans(there=False, back=True)
         return self._sent.operation.state
