@@ -339,10 +339,7 @@ class _Scorer:
                     one.good_accounts_stopped += 1
 
     def _nearest(self, subject: tuple[str, str], orders: Mapping[str, Any]) -> _Truth | None:
-        """The campaign that something good stands beside: its own note of that, a fraudulent partner or order."""
-        own = self._truths.get(subject)
-        if own is not None and own.kind is not None:
-            return own
+        """The campaign that something good stands beside: an order's partner, or an account's order, is a fraudster's."""
         kind, subject_id = subject
         if kind == "order":
             order = orders[subject_id]

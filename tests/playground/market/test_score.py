@@ -155,7 +155,9 @@ async def test_money_that_was_paid_out_is_lost_even_if_the_order_is_cancelled_af
     assert_adds_up(tally)
 
 
-async def test_accounts_are_stopped_after_minutes_and_their_plans_never_come(play: Play) -> None:
+async def test_accounts_are_stopped_after_minutes_and_come_back_in_the_next_round(
+    play: Play,
+) -> None:
     await play.until(1)
     orders = await fraud(play, "self_dealing")
     seller = orders[0]["seller_id"]
@@ -167,22 +169,36 @@ async def test_accounts_are_stopped_after_minutes_and_their_plans_never_come(pla
 
     score = await read_score(play.market)
     tally = score.kinds["self_dealing"]
-    planned = await play.market.fetchval(
-        "SELECT sum(t.amount) FROM feed.orders f "
-        "  JOIN playground.truth t ON t.subject_kind = 'order' AND t.subject_id = f.order_id "
-        "WHERE f.seller_id = $1 AND f.prevented_at IS NOT NULL AND t.label = 'fraud'",
-        seller,
-    )
 
     assert tally.accounts_stopped == 1
     (waited,) = tally.minutes_to_stop
     assert waited == pytest.approx((suspended_at - first) / timedelta(minutes=1), abs=0.01)
-    assert tally.never_came == (planned or 0)
     assert tally.listings_removed >= 3
     assert tally.caught == 1
     assert score.rounds["self_dealing"][1].caught == 1
     assert score.rounds["self_dealing"][2].campaigns == 1
     assert score.rounds["self_dealing"][2].caught == 0
+
+
+async def test_what_a_suspended_account_had_planned_never_comes_and_was_not_tried(
+    play: Play,
+) -> None:
+    await play.until(0.15)
+    buyer = (await fraud(play, "stolen_cards"))[0]["buyer_id"]
+    planned = await play.market.fetch(
+        "SELECT t.amount FROM feed.orders f JOIN playground.truth t ON t.subject_id = f.order_id "
+        "WHERE f.buyer_id = $1 AND f.ordered_at > $2",
+        buyer,
+        play.now,
+    )
+    await play.do("suspend", buyer)
+    await play.until(1)
+
+    tally = (await read_score(play.market)).kinds["stolen_cards"]
+
+    assert planned
+    assert tally.never_came == money(planned)
+    assert tally.tried == money(await fraud(play, "stolen_cards"))
 
 
 async def test_who_is_let_in_again_was_stopped_but_is_not(play: Play) -> None:
@@ -236,6 +252,10 @@ async def test_good_ones_are_counted_once_beside_the_campaign_that_they_stand_be
     await play.do("hold", ordinary["order_id"])
     await play.do("suspend", ordinary["buyer_id"])
     await play.do("suspend", maker)
+    # Neither of these is good.
+    theirs = (await fraud(play, "self_dealing", where="o.status = 'paid'"))[0]
+    await play.do("hold", theirs["order_id"])
+    await play.do("suspend", theirs["seller_id"])
 
     kinds = (await read_score(play.market)).kinds
 
