@@ -58,7 +58,7 @@ def _claim(wave: Wave, purchase: Purchase) -> None:
 def _inquiry(wave: Wave, purchase: Purchase, at: datetime) -> Fed:
     level, rng, flavour = wave.tactics(RefundAbuse), wave.rng, wave.flavour
     claim = rng.choice(flavour.claims)
-    body = f"{claim}. {purchase.order_id}"
+    body = f"{claim} ({purchase.order_id})"
     if rng.random() < level.asks_for_bank:
         body = f"{body} {rng.choice(flavour.bank_wishes)}"
     return Fed(

@@ -42,7 +42,7 @@ def test_claims_come_after_the_delivery_and_many_ask_for_the_bank_though_paid_by
     for one in told:
         orders = by(one.of("orders"), "order_id")
         for claim in one.of("inquiries"):
-            order = orders[claim["body"].split(". ")[1].split()[0]][0]
+            order = orders[claim["body"].partition("(")[2].partition(")")[0]][0]
             assert order["payment_method"] == "card"
             assert claim["account_id"] == order["buyer_id"]
             assert claim["created_at"] > order["delivered_at"]
