@@ -129,7 +129,9 @@ def test_of_several_orders_one_is_chosen_before_anything_of_it_is_said(messages:
     assert [one["value"] for one in options] == ["O-1", "O-2"]
     assert "initial_value" not in the_input(modal, "amount")["element"]
     assert "を返金しました" not in words(modal)
-    assert messages.t("It is carried out once you have sent this; until it starts, it can be taken back on the card.") not in words(modal)
+    assert messages.t(
+        "It is carried out once you have sent this; until it starts, it can be taken back on the card."
+    ) not in words(modal)
     assert modal["submit"]["text"] == messages.t("Continue")
     assert validate_view(modal) == []
 
