@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,13 @@ class SeedFigures:
 
     def as_json(self) -> dict[str, Any]:
         """As `json.dumps` takes it."""
-        own = {name: value for name, value in asdict(self).items() if name != "score"}
+        # `asdict` would rebuild a Counter from pairs, and count the pairs.
+        plain = replace(
+            self,
+            cases=dict(self.cases),
+            detections={name: dict(kinds) for name, kinds in self.detections.items()},
+        )
+        own = {name: value for name, value in asdict(plain).items() if name != "score"}
         return {**own, "score": self.score.as_json()}
 
 
