@@ -116,10 +116,15 @@ async def test_of_two_people_at_once_one_decides_and_the_other_is_told(stage: St
     )
     assert all(result.ok for result in results)
     told = await stage.until(
-        lambda: stage.workspace.ephemerals(AGENT) + stage.workspace.ephemerals(AGENT_2) or None,
-        what=lambda: "the sentence for the slower one",
+        lambda: (
+            both
+            if len(both := stage.workspace.ephemerals(AGENT) + stage.workspace.ephemerals(AGENT_2))
+            == 2
+            else None
+        ),
+        what=lambda: "an answer for each of them",
     )
-    assert len(told) == 1
+    assert sorted("受け付けました" in answer.text for answer in told) == [False, True]
     assert await stage.count("decisions") == 1
     await stage.until(
         lambda: "act:dismiss" in (now := buttons_of(stage.cards()[0])) and "act:hold" not in now

@@ -1,0 +1,2 @@
+-- What operations changed, drift, and alarms with age.
+SELECT 1;

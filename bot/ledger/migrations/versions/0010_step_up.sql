@@ -1,0 +1,2 @@
+-- Step-up sign-in for the largest class of decisions.
+SELECT 1;
