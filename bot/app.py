@@ -364,6 +364,7 @@ async def running_parts(
                 policy=policy,
                 bell=Bell(_secret(settings.database_url), TOPICS),
                 channel=settings.alert_channel or "",
+                security_channel=settings.security_channel or "",
                 home_team=identity.team_id,
                 take_back_s=take_back_s,
             )

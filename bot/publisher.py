@@ -21,12 +21,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cards.case_card import case_card
 from bot.cards.digest_card import digest_card
+from bot.cards.notices import notice_card
 from bot.cards.roll_up import roll_up_card
 from bot.cards.stories import story_text
 from bot.cases.room import CARDS, POSTS, Room
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import RollUp
 from bot.domain.digests import CaseRow, Digest
+from bot.domain.notices import Notice
 from bot.domain.story import Story
 from bot.ledger import audit, cases, claims, people
 from bot.ledger.claims import Claim
@@ -152,6 +154,7 @@ class Publisher:
             self._loop(stop, CARDS, self._new_card),
             self._loop(stop, CARDS, self._changed_card),
             self._loop(stop, POSTS, self._thread_post),
+            self._loop(stop, POSTS, self._notice),
             self._loop(stop, POSTS, self._digest),
         )
 
@@ -235,7 +238,7 @@ class Publisher:
         # In order within a case, only once its card stands, and after every card that is still to come.
         claim = await self._claim(
             claims.POSTS,
-            """(kind = 'roll_up' OR EXISTS (
+            """kind <> 'notice' AND (kind = 'roll_up' OR EXISTS (
                    SELECT FROM ledger.cards k WHERE k.case_id = posts.case_id AND k.message_ts IS NOT NULL))
                AND NOT EXISTS (SELECT FROM ledger.cards waiting
                      WHERE waiting.message_ts IS NULL AND waiting.in_channel AND waiting.due_at <= clock_timestamp())
@@ -295,6 +298,59 @@ class Publisher:
             return {}
         entries = from_json(claim.row["story"], RollUp).first
         return await cases.read_names(conn, [e.assignee for e in entries if e.assignee])
+
+    # ---- Notices
+
+    async def _notice(self) -> bool:
+        """What belongs to no case waits for none: a pause must be seen in the middle of a storm."""
+        claim = await self._claim(claims.POSTS, "kind = 'notice'")
+        if claim is None:
+            return False
+        async with self._room.engine.connect() as conn:
+            locale = await people.read_preference(conn, CHANNEL_LOCALE)
+        drawn = notice_card(
+            from_json(claim.row["story"], Notice),
+            post_id=claim.key,
+            messages=messages_for(locale or self._default_locale),
+            tz=self._zone,
+        )
+        message_ts = claim.row["message_ts"]
+        try:
+            if message_ts is None:
+                message_ts = await self._post_once(
+                    claim,
+                    claims.POSTS,
+                    channel=claim.row["channel"],
+                    thread_ts=None,
+                    event={"event_type": POST_EVENT, "event_payload": {"post_id": claim.key}},
+                    content={"text": drawn.text, "blocks": drawn.blocks},
+                )
+            else:
+                async with _paced(self._update_pace):
+                    await self._client.chat_update(
+                        channel=claim.row["channel"],
+                        ts=message_ts,
+                        text=drawn.text,
+                        blocks=drawn.blocks,
+                    )
+        except _TROUBLE as error:
+            await self._put_off(claim, claims.POSTS, error)
+            return True
+        async with self._room.engine.begin() as conn:
+            await claims.finish(
+                conn,
+                claims.POSTS,
+                claim,
+                # One that was found standing may show an older state: it is drawn once more.
+                set_="""state = CASE WHEN revision = :revision AND NOT :found THEN 'sent' ELSE 'queued' END,
+                        message_ts = :ts, post_started_at = NULL, last_error = NULL, attempts = 0""",
+                params={
+                    "ts": message_ts,
+                    "revision": claim.row["revision"],
+                    "found": claim.row["post_started_at"] is not None,
+                },
+            )
+        return True
 
     # ---- Digests
 
@@ -421,6 +477,8 @@ class Publisher:
         forget = "post_started_at = NULL, " if answered else ""
         if code in _GONE and queue is claims.CARDS:
             forget += "message_ts = NULL, published_revision = 0, "
+        elif code in _GONE and queue is claims.POSTS:
+            forget += "message_ts = NULL, "
         async with self._room.engine.begin() as conn:
             await claims.finish(
                 conn,

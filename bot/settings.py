@@ -49,6 +49,16 @@ class Settings(BaseSettings):
         None, description="Your verb map: endpoints of your own in place of the admin API"
     )
     alert_channel: str | None = Field(None, description="Channel id for cards, C…")
+    security_channel: str | None = Field(
+        None,
+        description="Channel id for pauses, roles and the policy, C…; not set: that for cards",
+    )
+    dry_run: bool = Field(
+        False, description="Show, decide and record everything, and change nothing outside"
+    )
+    paused: str | None = Field(
+        None, description="Pause `all`, or these actions (separated by commas), at the start"
+    )
     digest_channel: str | None = Field(
         None, description="Channel id for digests, C…; not set: that for cards"
     )

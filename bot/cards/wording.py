@@ -33,6 +33,7 @@ ROLES = {
     "engineer": N_("engineer"),
     "accountant": N_("accountant"),
     "admin": N_("administrator"),
+    "break_glass": N_("emergency"),
 }
 
 STEPS = {

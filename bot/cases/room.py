@@ -32,8 +32,14 @@ class Room:
     bell: Bell
     channel: str
     home_team: str
+    security_channel: str = ""
+    """Where pauses, changes of roles and of the policy, and emergencies are told; empty: where cards go."""
     take_back_s: float | None = None
     """In place of the policy's, as where the market's clock runs faster than ours."""
+
+    @property
+    def loud_channel(self) -> str:
+        return self.security_channel or self.channel
 
     @property
     def delay_s(self) -> float:

@@ -14,6 +14,8 @@ class Role(StrEnum):
     ENGINEER = "engineer"
     ACCOUNTANT = "accountant"
     ADMIN = "admin"
+    BREAK_GLASS = "break_glass"
+    """May let a request through alone in an emergency, loudly, and owes a review by somebody else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

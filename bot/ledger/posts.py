@@ -8,6 +8,7 @@ from uuid import uuid4
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.domain.notices import Notice
 from bot.domain.plans import Plan
 from bot.domain.story import Story
 from bot.ledger.values import from_json, to_json
@@ -31,6 +32,38 @@ async def queue_story(
             "dedupe_key": dedupe_key,
             "story": to_json(story, Story),
         },
+    )
+
+
+async def queue_notice(
+    conn: AsyncConnection, notice: Notice, *, channel: str, dedupe_key: str
+) -> None:
+    """Tell something in a channel, beside all cases, once for this key."""
+    await conn.execute(
+        text(
+            """INSERT INTO ledger.posts (post_id, channel, dedupe_key, kind, story)
+               VALUES (:post_id, :channel, :dedupe_key, 'notice', cast(:story AS jsonb))
+               ON CONFLICT (dedupe_key) DO NOTHING"""
+        ),
+        {
+            "post_id": f"post_{uuid4().hex}",
+            "channel": channel,
+            "dedupe_key": dedupe_key,
+            "story": to_json(notice, Notice),
+        },
+    )
+
+
+async def redraw_notice(conn: AsyncConnection, notice: Notice, *, dedupe_key: str) -> None:
+    """Let a notice that was told look as it is now, in the same message."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.posts
+                  SET story = cast(:story AS jsonb), revision = revision + 1, state = 'queued',
+                      due_at = clock_timestamp()
+                WHERE dedupe_key = :dedupe_key AND kind = 'notice'"""
+        ),
+        {"dedupe_key": dedupe_key, "story": to_json(notice, Notice)},
     )
 
 

@@ -1,0 +1,50 @@
+"""What is told beside the cases: neutral values that the ledger keeps and a channel shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class NoticeKind(StrEnum):
+    """Adding one is an entry here and a drawing function in bot/cards/notices.py."""
+
+    PAUSED = "paused"
+    """`by`, `action` (`all` or one), `reason`."""
+    RESUMED = "resumed"
+    """`by` who proposed and `person` who agreed, `action`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One thing to tell; which fields are set depends on the kind. People are user ids."""
+
+    kind: NoticeKind
+    by: str | None = None
+    by_name: str | None = None
+    person: str | None = None
+    """Whom it is about, or who agreed."""
+    person_name: str | None = None
+    action: str | None = None
+    role: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    """What a person wrote."""
+    detail: str | None = None
+    """A code or a name of ours."""
+    at: datetime | None = None
+    until: datetime | None = None
+    case_id: int | None = None
+    subject_ids: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    """Lines that are data, such as the entries of a policy that changed."""
+    count: int = 0
+    counts: tuple[tuple[str, int], ...] = ()
+    amounts: tuple[tuple[int, str], ...] = ()
+    groups: tuple[str, ...] = ()
+    """User group ids to be mentioned, since they must act."""
+    proposal_id: str | None = None
+    """What its buttons carry."""
+    state: str | None = None
+    """Of the proposal: open, or how it ended."""
