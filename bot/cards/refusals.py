@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from bot.cards.wording import ROLES, action_name, address, case_name, market_reason, mention_groups
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.text import escape
-from bot.locale import Messages
+from bot.locale import N_, Messages
 
 
 def refusal_sentence(
@@ -106,6 +106,10 @@ def refusal_sentence(
             )
         case RefusalCode.QUEUE_EMPTY:
             return t("No case waits for somebody to take it. All open ones: `/cre queue`.")
+        case RefusalCode.OVER_LIMIT:
+            return _over_limit(refusal, messages)
+        case RefusalCode.CAP_REACHED:
+            return _cap_reached(refusal, messages, when)
         case RefusalCode.TRY_AGAIN:
             return t("That took too long, so nothing was done. Please try again.")
 
@@ -144,6 +148,66 @@ def _no_role(refusal: Refusal, messages: Messages) -> str:
     return messages.t(
         "{action} needs the role {roles}. Please ask your administrator.", action=what, roles=roles
     )
+
+
+def _over_limit(refusal: Refusal, messages: Messages) -> str:
+    what = escape(action_name(refusal.action, messages))
+    groups = mention_groups(refusal.groups)
+    if groups:
+        return messages.t(
+            "That is more money than your role may decide ({action}). Please ask {groups}.",
+            action=what,
+            groups=groups,
+        )
+    return messages.t(
+        "That is more money than anybody may decide here ({action})."
+        " Please ask your administrator.",
+        action=what,
+    )
+
+
+_CAPS = {
+    "person": N_("what one person may decide"),
+    "subject": N_("what may be decided about one subject"),
+    "account": N_("what may be decided about one account"),
+    "action": N_("what the whole team may decide"),
+}
+
+
+def _cap_reached(refusal: Refusal, messages: Messages, when: str | None) -> str:
+    what = escape(action_name(refusal.action, messages))
+    if refusal.reason == "currency":
+        return messages.t(
+            "There is no cap for this currency, so another person must decide ({action})."
+            " Please ask an approver.",
+            action=what,
+        )
+    if refusal.amount is not None:
+        left = messages.money(refusal.amount, refusal.currency)
+    else:
+        left = messages.number(refusal.count or 0)
+    cap = messages.t(_CAPS.get(refusal.reason or "", "")) if refusal.reason in _CAPS else ""
+    if refusal.detail == "day":
+        told = messages.t(
+            "Over the cap of 24 hours for {cap} ({action}): {left} is left.",
+            cap=cap,
+            action=what,
+            left=left,
+        )
+    else:
+        told = messages.t(
+            "Over the cap of one hour for {cap} ({action}): {left} is left.",
+            cap=cap,
+            action=what,
+            left=left,
+        )
+    if refusal.reason == "person":
+        ask = messages.t("Please ask another person to decide it.")
+    elif when is not None:
+        ask = messages.t("More is free from {when} on.", when=when)
+    else:
+        ask = messages.t("It must be split into less, or the policy changed.")
+    return told + ("" if messages.locale == "ja" else " ") + ask
 
 
 def _paused(refusal: Refusal, messages: Messages, when: str | None) -> str:

@@ -8,17 +8,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
+from bot.cases.caps import entries_of
 from bot.cases.deciding import Decided, begins_at, refund_refusal
 from bot.cases.freezing import (
     carry_out,
 )
-from bot.cases.gate import brake, database_now, enter
+from bot.cases.gate import approval_of, brake, database_now, enter
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView, DecisionState
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
-from bot.ledger import audit, cases, posts
+from bot.ledger import audit, caps, cases, posts
 
 
 async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refusal:
@@ -32,23 +33,24 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
         refusal = await _waiting_refusal(conn, view, decision_id)
         if refusal is not None or decision is None:
             return refusal or Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
-        refusal = rules.judge_approval(
-            room.policy,
-            decision.action,
-            person,
-            requested_by=decision.requested_by,
-            opened_by=view.opened_by,
-            approved_by=[approval.user_id for approval in decision.approvals],
-        )
-        if refusal is not None:
-            return await deny(conn, press.user_id, refusal, action="approve", case_id=view.case_id)
+        given = await approval_of(conn, room, person, view, decision)
+        if isinstance(given, Refusal):
+            return await deny(conn, press.user_id, given, action="approve", case_id=view.case_id)
         refusal = await brake(conn, decision.action) or await refund_refusal(
             conn, decision.action, decision.targets, decision.plans
         )
         if refusal is not None:
             return refusal
-        if not await cases.insert_approval(conn, decision, press.user_id):
+        if not await cases.insert_approval(conn, decision, given):
             return Refusal(code=RefusalCode.ALREADY_APPROVED, action=decision.action)
+        await caps.take(
+            conn,
+            decision_id,
+            "approval",
+            press.user_id,
+            decision.action,
+            entries_of(view, decision.targets, decision.plans),
+        )
         complete = len(decision.approvals) + 1 >= decision.approvals_needed
         action = registry()[decision.action]
         if complete:
@@ -125,6 +127,7 @@ async def reject(
             rejected_by=press.user_id,
             rejected_reason=reason,
         )
+        await caps.give_back(conn, decision_id)
         await cases.move_case(
             conn, view.case_id, version=press.version, to=CaseState.OPEN, by=press.user_id
         )
@@ -168,6 +171,7 @@ async def expire_requests(room: Room) -> int:
                 continue
             if not await cases.end_decision(conn, decision_id, DecisionState.EXPIRED):
                 continue
+            await caps.give_back(conn, decision_id)
             await cases.move_case(
                 conn, case_id, version=head.version, to=CaseState.OPEN, by="system"
             )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
+from bot.cases.caps import entries_of
 from bot.cases.freezing import (
     Choice,
     amounts_of,
@@ -19,7 +20,7 @@ from bot.cases.freezing import (
     freeze,
     queue_operations,
 )
-from bot.cases.gate import DISMISS, brake, database_now, enter, state_refusal
+from bot.cases.gate import DISMISS, brake, database_now, enter, judge, state_refusal
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids, know, stale
 from bot.cases.targets import Target, targets_of
 from bot.domain.actions import Action
@@ -30,7 +31,7 @@ from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject
 from bot.domain.verbs import Verb
-from bot.ledger import audit, cases, operations, posts
+from bot.ledger import audit, caps, cases, operations, posts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +65,8 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         if choice.everything:
             choice = replace(choice, targets=targets_of(action, view))
         amounts = amounts_of(view, choice.targets, choice.plans)
-        permitted = rules.judge_request(
-            room.policy, action.name, person, amounts, opened_by=view.opened_by
-        )
+        entries = entries_of(view, choice.targets, choice.plans)
+        permitted = await judge(conn, room, person, view, action.name, amounts, entries)
         if isinstance(permitted, Refusal):
             return await deny(
                 conn, press.user_id, permitted, action=action.name, case_id=view.case_id
@@ -86,7 +86,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
             choice,
             requested_by=press.user_id,
             amounts=amounts,
-            approvals_needed=permitted.approvals_needed,
+            slots=tuple(tuple(role.value for role in slot) for slot in permitted.slots),
             approver_roles=tuple(role.value for role in permitted.approver_roles),
             now=now,
             expires_at=now + timedelta(hours=room.policy.file.request_lifetime_hours)
@@ -106,6 +106,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         await cases.insert_decision(
             conn, decision, evidence=evidence_of(view), policy_hash=room.policy.hash
         )
+        await caps.take(conn, decision.decision_id, "request", press.user_id, action.name, entries)
         if not waits:
             await carry_out(conn, view, decision, action)
         await posts.queue_story(
@@ -169,7 +170,6 @@ async def dismiss(
             choice,
             requested_by=press.user_id,
             amounts=(),
-            approvals_needed=0,
             now=await database_now(conn),
         )
         await cases.move_case(

@@ -64,15 +64,15 @@ def freeze(
     *,
     requested_by: str,
     amounts: tuple[tuple[int, str], ...],
-    approvals_needed: int,
     now: datetime,
+    slots: tuple[tuple[str, ...], ...] = (),
     approver_roles: tuple[str, ...] = (),
     expires_at: datetime | None = None,
     starts_at: datetime | None = None,
 ) -> Decision:
     chosen = set(choice.targets)
     plans = tuple(plan for plan in choice.plans if (plan.verb, plan.subject) in chosen)
-    waits = approvals_needed > 0
+    waits = bool(slots)
     return Decision(
         decision_id=f"dec_{uuid4().hex}",
         case_id=view.case_id,
@@ -87,7 +87,8 @@ def freeze(
         plans=plans,
         params_hash=params_hash(view.case_id, choice, plans, amounts),
         amounts=amounts,
-        approvals_needed=approvals_needed,
+        approvals_needed=len(slots),
+        slots=slots,
         approver_roles=approver_roles,
         expires_at=expires_at,
         decided_at=None if waits else now,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import text
@@ -10,14 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
+from bot.cases.caps import earlier_alone, entries_of, leeway_for
 from bot.cases.freezing import amounts_of
 from bot.cases.room import Press, Room, deny, know, stale
 from bot.cases.targets import targets_of
-from bot.domain.cases import CaseState, CaseView, DecisionState
+from bot.domain.cases import Approval, CaseState, CaseView, Decision, DecisionState
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
-from bot.domain.roles import Person
+from bot.domain.roles import Person, Role
 from bot.ledger import cases, people
+from bot.ledger.caps import CapEntry, lock_caps
 
 DISMISS = "dismiss"
 DETAILS = "details"
@@ -84,14 +86,8 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
                 return Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
             rule = room.policy.file.actions.get(decision.action)
             if action == "approve":
-                refusal = rules.judge_approval(
-                    room.policy,
-                    decision.action,
-                    person,
-                    requested_by=decision.requested_by,
-                    opened_by=view.opened_by,
-                    approved_by=[approval.user_id for approval in decision.approvals],
-                )
+                given = await approval_of(conn, room, person, view, decision)
+                refusal = given if isinstance(given, Refusal) else None
             elif person.user_id == decision.requested_by or (
                 rule is not None and set(rule.approve) & person.roles
             ):
@@ -127,16 +123,85 @@ async def _may_look(room: Room, press: Press) -> CaseView | Refusal:
     return view or Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=press.case_id)
 
 
-def needs_second_person(
-    room: Room, person: Person, view: CaseView, action: str, plans: Collection[Plan]
+async def judge(
+    conn: AsyncConnection,
+    room: Room,
+    person: Person,
+    view: CaseView,
+    action: str,
+    amounts: Collection[tuple[int, str]],
+    entries: Sequence[CapEntry],
+) -> rules.Permitted | Refusal:
+    """The policy's word on a decision, caps included; the caps stay locked until the transaction ends."""
+    await lock_caps(conn)
+    leeway = await leeway_for(conn, room.policy, action, person.user_id, entries)
+    permitted = rules.judge_request(
+        room.policy,
+        action,
+        person,
+        amounts,
+        opened_by=view.opened_by,
+        earlier=await earlier_alone(conn, action, entries) if amounts else None,
+        cap_reached=leeway.own is not None,
+    )
+    if isinstance(permitted, Refusal):
+        return permitted
+    if leeway.refusal is not None:
+        return leeway.refusal
+    # Where nobody approves there is no other person to lift it.
+    return permitted if permitted.slots or leeway.own is None else leeway.own
+
+
+async def approval_of(
+    conn: AsyncConnection, room: Room, person: Person, view: CaseView, decision: Decision
+) -> Approval | Refusal:
+    """What this person's approval of a waiting request would be, their own caps included."""
+    refusal = rules.judge_approval(
+        room.policy,
+        decision.action,
+        person,
+        requested_by=decision.requested_by,
+        opened_by=view.opened_by,
+        approved_by=[approval.user_id for approval in decision.approvals],
+        amounts=decision.amounts,
+        slots=tuple(tuple(Role(role) for role in slot) for slot in decision.slots),
+        given=[[Role(role) for role in approval.roles] for approval in decision.approvals],
+    )
+    if refusal is not None:
+        return refusal
+    await lock_caps(conn)
+    leeway = await leeway_for(
+        conn,
+        room.policy,
+        decision.action,
+        person.user_id,
+        entries_of(view, decision.targets, decision.plans),
+        own_only=True,
+    )
+    return leeway.own or Approval(
+        user_id=person.user_id,
+        at=view.updated_at,
+        roles=tuple(sorted(role.value for role in person.roles)),
+    )
+
+
+async def needs_second_person(
+    conn: AsyncConnection,
+    room: Room,
+    person: Person,
+    view: CaseView,
+    action: str,
+    plans: Collection[Plan],
 ) -> bool:
     """What the modal says of a second person, for all of the action's targets; the decision has the last word."""
     targets = targets_of(registry()[action], view)
     amounts = amounts_of(view, targets, plans)
+    entries = entries_of(view, targets, plans)
     if action == "refund":
         # One order at a time, so the dearest tells.
         amounts = (max(amounts),) if amounts else ()
-    permitted = rules.judge_request(room.policy, action, person, amounts, opened_by=view.opened_by)
+        entries = (max(entries, key=lambda entry: entry.amount),) if entries else ()
+    permitted = await judge(conn, room, person, view, action, amounts, entries)
     return not isinstance(permitted, Refusal) and permitted.approvals_needed > 0
 
 

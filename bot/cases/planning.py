@@ -109,11 +109,12 @@ async def prepare(
             shown_to=press.user_id,
             plans=plans,
         )
+        second_person = await needs_second_person(conn, room, person, view, action_name, plans)
     return Prepared(
         view=view,
         plan_set_id=plan_set_id,
         plans=plans,
-        second_person=needs_second_person(room, person, view, action_name, plans),
+        second_person=second_person,
     )
 
 

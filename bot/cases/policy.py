@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -32,19 +32,69 @@ class RoleSource(BaseModel):
     users: tuple[str, ...] = ()
 
 
+Money = Mapping[Annotated[str, Field(pattern="^[A-Z]{3}$")], Annotated[int, Field(ge=0)]]
+"""An amount in the smallest unit, a currency."""
+Slots = tuple[tuple[Role, ...], ...]
+"""Whom a request waits for: one person a slot, each of one of the slot's roles, all different people."""
+
+
+class Tier(BaseModel):
+    """Who must approve above an amount: one person of each role, all different."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    above: Money
+    each_of: Annotated[tuple[Role, ...], Field(min_length=1)]
+
+
 class ActionRule(BaseModel):
-    """Who may do one action."""
+    """Who may do one action, and up to which amount."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     request: tuple[Role, ...]
     approve: tuple[Role, ...] = ()
-    second_person_above: Mapping[str, Annotated[int, Field(ge=0)]] | None = None
+    second_person_above: Money | None = None
+    request_up_to: Mapping[Role, Money] = {}
+    approve_up_to: Mapping[Role, Money] = {}
+    approvals: tuple[Tier, ...] = ()
 
     @model_validator(mode="after")
     def _limits_need_approvers(self) -> ActionRule:
-        if self.second_person_above is not None and not self.approve:
-            raise ValueError("second_person_above needs a list of roles under `approve`")
+        if (self.second_person_above is not None or self.approvals) and not self.approve:
+            raise ValueError(
+                "second_person_above and approvals need a list of roles under `approve`"
+            )
+        for name, limits, roles in (
+            ("request_up_to", self.request_up_to, self.request),
+            ("approve_up_to", self.approve_up_to, (*self.approve, *self._tier_roles())),
+        ):
+            strangers = [role.value for role in limits if role not in roles]
+            if strangers:
+                raise ValueError(f"{name} names {strangers[0]}, which is not in the list of roles")
+        return self
+
+    def _tier_roles(self) -> Iterator[Role]:
+        return (role for tier in self.approvals for role in tier.each_of)
+
+
+class Cap(BaseModel):
+    """How much of some actions may be decided within an hour or a day, in money or in count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    per: Literal["person", "subject", "account", "action"]
+    """`account`: all orders of one buyer together; `action`: everybody together."""
+    window: Literal["hour", "day"]
+    actions: Annotated[tuple[str, ...], Field(min_length=1)]
+    amount: Money | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+    """Of subjects, such as orders."""
+
+    @model_validator(mode="after")
+    def _caps_something(self) -> Cap:
+        if self.amount is None and self.count is None:
+            raise ValueError("a cap needs an `amount` or a `count`")
         return self
 
 
@@ -60,6 +110,7 @@ class PolicyFile(BaseModel):
     customer_wait_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 24
     escalation_wait_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
     actions: Mapping[str, ActionRule]
+    caps: tuple[Cap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +144,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
-    """The person may; `approvals_needed` more people must agree first."""
+    """The person may; one more person for each slot must agree first."""
 
-    approvals_needed: int
+    slots: Slots = ()
     approver_roles: tuple[Role, ...] = ()
+
+    @property
+    def approvals_needed(self) -> int:
+        return len(self.slots)
 
 
 def read_policy(path: Path, actions: Collection[str]) -> Policy:
@@ -130,6 +185,12 @@ def read_policy(path: Path, actions: Collection[str]) -> Policy:
             near = get_close_matches(name, known, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise SayableError(f"The policy file {path} names an unknown action `{name}`.{hint}")
+    for cap in file.caps:
+        for name in cap.actions:
+            if name not in actions:
+                near = get_close_matches(name, actions, 1)
+                hint = f" Did you mean `{near[0]}`?" if near else ""
+                raise SayableError(f"The policy file {path} caps an unknown action `{name}`.{hint}")
     return Policy(file=file, hash=hashlib.sha256(raw).hexdigest())
 
 
@@ -151,25 +212,64 @@ def judge_request(
     amounts: Collection[tuple[int, str]],
     *,
     opened_by: str | None = None,
+    earlier: Mapping[str, int] | None = None,
+    cap_reached: bool = False,
 ) -> Permitted | Refusal:
     """Whether this person may decide this action over this much money, and with how many others.
 
     Refused unless the policy says otherwise. An approver's own press is enough below the limit;
-    above it, in a currency without a limit, or for a case that they opened by hand, a second person
-    must approve.
+    above it, in a currency without a limit, for a case that they opened by hand, or over a cap of
+    their own, a second person must approve.
+
+    Args:
+        earlier: what was decided of the same action for the same subjects or their owners within a
+            day, by currency: many small sums count as the one that they make.
+        cap_reached: the person's own cap leaves no room for it.
     """
     rule = policy.file.actions.get(action)
     if rule is None or not set(rule.request) & person.roles:
         return no_role(policy, action, rule.request if rule else ())
+    usable = _roles_up_to(rule.request, rule.request_up_to, person.roles, amounts)
+    if not usable:
+        others = _roles_up_to(rule.request, rule.request_up_to, rule.request, amounts)
+        return Refusal(
+            code=RefusalCode.OVER_LIMIT,
+            action=action,
+            roles=tuple(role.value for role in others),
+            groups=policy.groups_of(others),
+        )
     if not rule.approve:
-        return Permitted(approvals_needed=0)
-    above = rule.second_person_above is not None and any(
-        currency not in rule.second_person_above or amount > rule.second_person_above[currency]
-        for amount, currency in amounts
+        return Permitted()
+    whole = [(amount + (earlier or {}).get(currency, 0), currency) for amount, currency in amounts]
+    for tier in sorted(rule.approvals, key=lambda tier: -len(tier.each_of)):
+        if _is_above(tier.above, whole):
+            return Permitted(
+                slots=tuple((role,) for role in tier.each_of), approver_roles=tier.each_of
+            )
+    above = rule.second_person_above is not None and _is_above(rule.second_person_above, whole)
+    alone = _roles_up_to(rule.approve, rule.approve_up_to, person.roles, amounts)
+    if alone and not above and opened_by != person.user_id and not cap_reached:
+        return Permitted(approver_roles=rule.approve)
+    return Permitted(slots=(rule.approve,), approver_roles=rule.approve)
+
+
+def _is_above(limits: Money, amounts: Collection[tuple[int, str]]) -> bool:
+    """Whether any amount is above its limit; a currency that is not listed always is."""
+    return any(currency not in limits or amount > limits[currency] for amount, currency in amounts)
+
+
+def _roles_up_to(
+    listed: Collection[Role],
+    limits: Mapping[Role, Money],
+    roles: Collection[Role],
+    amounts: Collection[tuple[int, str]],
+) -> tuple[Role, ...]:
+    """Those of the listed roles that somebody has and whose own limit covers the amounts."""
+    return tuple(
+        role
+        for role in listed
+        if role in roles and (role not in limits or not _is_above(limits[role], amounts))
     )
-    if set(rule.approve) & person.roles and not above and opened_by != person.user_id:
-        return Permitted(approvals_needed=0, approver_roles=rule.approve)
-    return Permitted(approvals_needed=1, approver_roles=rule.approve)
 
 
 def judge_approval(
@@ -180,16 +280,49 @@ def judge_approval(
     requested_by: str,
     opened_by: str | None,
     approved_by: Collection[str],
+    amounts: Collection[tuple[int, str]] = (),
+    slots: Slots = (),
+    given: Sequence[Collection[Role]] = (),
 ) -> Refusal | None:
-    """Whether this person may approve; nobody approves what they asked for or opened, no exemption."""
+    """Whether this person may approve; nobody approves what they asked for or opened, no exemption.
+
+    Args:
+        slots: whom the request waits for; none: whom the policy names for the action now.
+        given: the roles of those who approved before, in their order.
+    """
     if person.user_id in {requested_by, opened_by}:
         return Refusal(code=RefusalCode.OWN_REQUEST, action=action)
     if person.user_id in approved_by:
         return Refusal(code=RefusalCode.ALREADY_APPROVED, action=action)
     rule = policy.file.actions.get(action)
-    if rule is None or not set(rule.approve) & person.roles:
-        return no_role(policy, "approve", rule.approve if rule else ())
+    listed = tuple(dict.fromkeys(role for slot in slots for role in slot))
+    wanted = listed or (rule.approve if rule else ())
+    if rule is None or not set(wanted) & person.roles:
+        return no_role(policy, "approve", wanted if rule else ())
+    usable = _roles_up_to(wanted, rule.approve_up_to, person.roles, amounts)
+    if not usable:
+        others = _roles_up_to(wanted, rule.approve_up_to, wanted, amounts)
+        return Refusal(
+            code=RefusalCode.OVER_LIMIT,
+            action="approve",
+            roles=tuple(role.value for role in others),
+            groups=policy.groups_of(others),
+        )
+    if slots and not fills(slots, [*given, usable]):
+        left = [slot for slot in slots if not any(set(slot) & set(roles) for roles in given)]
+        return no_role(policy, "approve", tuple(role for slot in left for role in slot))
     return None
+
+
+def fills(slots: Slots, people: Sequence[Collection[Role]]) -> bool:
+    """Whether each of these people can stand for a slot of their own."""
+    if not people:
+        return True
+    first, rest = people[0], people[1:]
+    return any(
+        set(slot) & set(first) and fills((*slots[:index], *slots[index + 1 :]), rest)
+        for index, slot in enumerate(slots)
+    )
 
 
 def judge_step(policy: Policy, step: str, person: Person) -> Refusal | None:

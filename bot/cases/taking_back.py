@@ -13,7 +13,7 @@ from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView, Decision, DecisionState
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
-from bot.ledger import audit, cases, operations, posts
+from bot.ledger import audit, caps, cases, operations, posts
 
 
 async def take_back(room: Room, press: Press) -> Decided | Refusal:
@@ -44,6 +44,7 @@ async def take_back(room: Room, press: Press) -> Decided | Refusal:
         stopped = await operations.stop_queued(conn, decision.decision_id)
         if not await cases.take_decision_back(conn, decision.decision_id, press.user_id):
             return Refusal(code=RefusalCode.TOO_LATE, action=decision.action, case_id=view.case_id)
+        await caps.give_back(conn, decision.decision_id)
         await _restore(conn, room, view, decision, press)
         await posts.queue_story(
             conn,

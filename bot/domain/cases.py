@@ -120,6 +120,10 @@ class Operation:
 class Approval:
     user_id: str
     at: datetime
+    roles: tuple[str, ...] = ()
+    """Those that the person had then."""
+    on_behalf_of: str | None = None
+    """Whose stand-in they were, where they approved as one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,10 @@ class Decision:
     approvals_needed: int
     approvals: tuple[Approval, ...] = ()
     approver_roles: tuple[str, ...] = ()
+    slots: tuple[tuple[str, ...], ...] = ()
+    """Whom it waits for: a person a slot, each of one of the slot's roles, all different people."""
+    broken_glass_by: str | None = None
+    """Who let it through alone in an emergency."""
     rejected_by: str | None = None
     rejected_reason: str | None = None
     expires_at: datetime | None = None
@@ -177,6 +185,18 @@ class Note:
     author: str
     body: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapLeft:
+    """What one cap still leaves within its hour or day; money in the smallest unit."""
+
+    actions: tuple[str, ...]
+    window: str
+    own: bool
+    """Of the one who asks; else of everybody together."""
+    count: int | None
+    amounts: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +249,8 @@ class CaseView:
     notes: tuple[Note, ...] = ()
     """The newest few, oldest first."""
     note_count: int = 0
+    caps_left: tuple[CapLeft, ...] = ()
+    """Of the caps that everybody shares, for the actions that the card offers."""
 
     @property
     def decision(self) -> Decision | None:

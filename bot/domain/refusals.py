@@ -42,6 +42,10 @@ class RefusalCode(StrEnum):
     TOO_LATE = "too_late"
     """What was to be taken back has begun already."""
     QUEUE_EMPTY = "queue_empty"
+    OVER_LIMIT = "over_limit"
+    """More money than the person's role may decide; `roles`, `groups`: whose may."""
+    CAP_REACHED = "cap_reached"
+    """`action`; `reason`: the cap's kind; `amount`, `currency` or `count`: what is left; `at`: when more is."""
     TRY_AGAIN = "try_again"
     """Slack or we were too slow; nothing was done."""
 
@@ -61,3 +65,6 @@ class Refusal:
     """User group ids."""
     detail: str | None = None
     case_id: int | None = None
+    amount: int | None = None
+    currency: str | None = None
+    count: int | None = None

@@ -36,6 +36,7 @@ NOTES = 5
 """How many of a case's notes are read with it, the newest."""
 Targets = tuple[tuple[Verb, Subject], ...]
 Amounts = tuple[tuple[int, str], ...]
+Slots = tuple[tuple[str, ...], ...]
 
 
 # ---- Findings
@@ -534,11 +535,11 @@ async def insert_decision(
         text(
             """INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by,
                  reason, note, targets, plans, params_hash, amounts, evidence, approvals_needed, approver_roles,
-                 policy_hash, expires_at, decided_at, starts_at)
+                 policy_hash, expires_at, decided_at, starts_at, slots)
                VALUES (:decision_id, :case_id, :case_version, :action, :state, :requested_by, :reason, :note,
                  cast(:targets AS jsonb), cast(:plans AS jsonb), :params_hash, cast(:amounts AS jsonb),
                  cast(:evidence AS jsonb), :approvals_needed, :approver_roles, :policy_hash, :expires_at,
-                 :decided_at, :starts_at)"""
+                 :decided_at, :starts_at, cast(:slots AS jsonb))"""
         ),
         {
             "decision_id": decision.decision_id,
@@ -560,21 +561,24 @@ async def insert_decision(
             "expires_at": decision.expires_at,
             "decided_at": decision.decided_at,
             "starts_at": decision.starts_at,
+            "slots": to_json(decision.slots, Slots),
         },
     )
 
 
-async def insert_approval(conn: AsyncConnection, decision: Decision, user_id: str) -> bool:
+async def insert_approval(conn: AsyncConnection, decision: Decision, given: Approval) -> bool:
     """Record an approval, bound to the frozen parameters; False if this person approved already."""
     result = await conn.execute(
         text(
-            """INSERT INTO ledger.approvals (decision_id, user_id, params_hash)
-               VALUES (:decision_id, :user_id, :params_hash) ON CONFLICT DO NOTHING"""
+            """INSERT INTO ledger.approvals (decision_id, user_id, params_hash, roles, on_behalf_of)
+               VALUES (:decision_id, :user_id, :params_hash, :roles, :on_behalf_of) ON CONFLICT DO NOTHING"""
         ),
         {
             "decision_id": decision.decision_id,
-            "user_id": user_id,
+            "user_id": given.user_id,
             "params_hash": decision.params_hash,
+            "roles": list(given.roles),
+            "on_behalf_of": given.on_behalf_of,
         },
     )
     return result.rowcount == 1
@@ -623,8 +627,8 @@ async def read_decisions(conn: AsyncConnection, case_id: int) -> tuple[Decision,
     """All decisions of a case with their approvals, oldest first."""
     rows = await conn.execute(
         text(
-            """SELECT d.*, coalesce((SELECT jsonb_agg(jsonb_build_object('user_id', a.user_id, 'at', a.at)
-                                            ORDER BY a.at)
+            """SELECT d.*, coalesce((SELECT jsonb_agg(jsonb_build_object('user_id', a.user_id, 'at', a.at,
+                                              'roles', a.roles, 'on_behalf_of', a.on_behalf_of) ORDER BY a.at)
                                 FROM ledger.approvals a WHERE a.decision_id = d.decision_id), '[]') AS given
                  FROM ledger.decisions d WHERE d.case_id = :case_id ORDER BY d.case_version"""
         ),
@@ -662,6 +666,8 @@ def _decision(row: RowMapping) -> Decision:
         approvals_needed=row["approvals_needed"],
         approvals=from_json(row["given"], tuple[Approval, ...]),
         approver_roles=tuple(row["approver_roles"]),
+        slots=from_json(row["slots"], Slots),
+        broken_glass_by=row["broken_glass_by"],
         starts_at=row["starts_at"],
         taken_back_by=row["taken_back_by"],
         rejected_by=row["rejected_by"],
@@ -716,6 +722,8 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         *(d.requested_by for d in decisions),
         *(d.rejected_by for d in decisions),
         *(a.user_id for d in decisions for a in d.approvals),
+        *(a.on_behalf_of for d in decisions for a in d.approvals),
+        *(d.broken_glass_by for d in decisions),
     }
     return CaseView(
         case_id=case_id,

@@ -25,7 +25,6 @@ async def queue_cancel(room: Room, action: Action) -> None:
         cancel_choice("O-1"),
         requested_by="U0SATO",
         amounts=((12400, "JPY"),),
-        approvals_needed=0,
         now=room.clock.now(),
     )
     async with room.engine.begin() as conn:

@@ -151,7 +151,7 @@ def test_somebody_of_another_workspace_is_nobody_here() -> None:
         ("roles: {}\nactions: {hold: {request: [chief]}}", "wrong at `actions.hold.request.0`"),
         (
             "roles: {}\nactions: {hold: {request: [agent], second_person_above: {JPY: 1}}}",
-            "needs a list of roles under `approve`",
+            "need a list of roles under `approve`",
         ),
         ("roles: {}\nactions: {hold: {request: [agent], limit: 3}}", "actions.hold.limit"),
         ("roles: {}\nrequest_lifetime_hours: 0\nactions: {}", "request_lifetime_hours"),

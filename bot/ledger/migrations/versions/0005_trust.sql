@@ -60,12 +60,14 @@ CREATE TABLE ledger.cap_entries (
     action          text        NOT NULL,
     subject_kind    text        NOT NULL,
     subject_id      text        NOT NULL,
+    account_id      text,
     amount          bigint      NOT NULL DEFAULT 0 CHECK (amount >= 0),
     currency        text        NOT NULL DEFAULT '',
     taken_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     returned_at     timestamptz,
     UNIQUE (decision_id, part, user_id, subject_kind, subject_id)
 );
+COMMENT ON COLUMN ledger.cap_entries.account_id IS 'Whose it is: the buyer of an order, so that many small refunds to one person add up';
 COMMENT ON TABLE ledger.cap_entries IS 'What each decision takes of the caps: one row a target; returned when nothing of it was done';
 CREATE INDEX ON ledger.cap_entries (action, taken_at) WHERE returned_at IS NULL;
 
