@@ -193,7 +193,8 @@ async def test_decisions_at_once_never_overshoot(room: Room) -> None:
 
 @pytest.mark.parametrize("end", ["reject", "expire", "take_back"])
 async def test_what_was_not_done_gives_back_what_it_took(room: Room, end: str) -> None:
-    room = with_rules(room)
+    cap = Cap(per="action", window="day", actions=("cancel",), amount={"JPY": 1000})
+    room = with_rules(room, caps=(cap,))
     view = await a_case(room, "O-1", buyer="B-1", amount=1000)
     if end == "take_back":
         room = replace(room, take_back_s=600)
@@ -216,6 +217,8 @@ async def test_what_was_not_done_gives_back_what_it_took(room: Room, end: str) -
                 )
             assert await expire_requests(room) == 1
     assert await taken(room) == 0
+    other = await a_case(room, "O-2", buyer="B-2", amount=1000)
+    assert alone(await decide(room, press_of(other, LEAD_2), cancel_choice("O-2")))
 
 
 async def test_a_currency_without_a_cap_needs_another_person(room: Room) -> None:
