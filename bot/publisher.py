@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -19,11 +19,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.cards.case_buttons import proposed
 from bot.cards.case_card import case_card
 from bot.cards.digest_card import digest_card
 from bot.cards.notices import notice_card
 from bot.cards.roll_up import roll_up_card
 from bot.cards.stories import story_text
+from bot.cases.caps import caps_left
 from bot.cases.room import CARDS, POSTS, Room
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import RollUp
@@ -188,6 +190,9 @@ class Publisher:
             view = await cases.read_view(conn, claim.key)
             locale = await people.read_preference(conn, CHANNEL_LOCALE)
             wall = (await conn.execute(text("SELECT clock_timestamp()"))).scalar_one()
+            if view is not None and view.closed_at is None:
+                left = await caps_left(conn, self._room.policy, proposed(view))
+                view = replace(view, caps_left=left)
         if view is None:
             raise RuntimeError(f"a card has no case: {claim.key}")
         card = case_card(

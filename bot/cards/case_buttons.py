@@ -100,6 +100,11 @@ def _undoing(view: CaseView) -> Iterator[Action]:
             yield registry()[name]
 
 
+def proposed(view: CaseView) -> tuple[str, ...]:
+    """The names of the actions that a card would offer as decisions, were the case open."""
+    return tuple(action.name for action in (*_proposals(view), *_undoing(view)))
+
+
 def _has_work(action: Action, view: CaseView) -> bool:
     needed = {use.verb for use in action.uses if not use.optional}
     return any(verb in needed for verb, _ in targets_of(action, view))

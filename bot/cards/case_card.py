@@ -23,6 +23,7 @@ from bot.cards.modal_by_hand import hand_link
 from bot.cards.progress import is_by_hand
 from bot.cards.wording import (
     account_kind,
+    cap_words,
     case_name,
     case_title,
     count_of,
@@ -100,6 +101,8 @@ def case_card(
     left = len(members_of(view, main_kind(view))) - ROWS
     rest = [messages.n("and {count} more", "and {count} more", left)] if rows and left > 0 else []
     proof = [] if view.state in _CLOSED else list(_proof(drawing))
+    if view.state not in _CLOSED:
+        proof.extend(cap_words(view, messages))
     if policy_note:
         proof.append(user_text(policy_note, 300))
     foot = _foot(drawing)

@@ -17,7 +17,7 @@ from bot.cards.blocks import (
     section,
     select,
 )
-from bot.cards.wording import case_name, case_title, size_of
+from bot.cards.wording import cap_words, case_name, case_title, size_of
 from bot.domain.cases import CaseView, OperationState
 from bot.domain.verbs import Verb
 from bot.locale import N_, Messages
@@ -91,7 +91,8 @@ def case_line(view: CaseView, messages: Messages) -> Block:
                 case=case_name(view.case_id),
                 title=case_title(view, messages),
                 size=size_of(view, messages),
-            )
+            ),
+            *cap_words(view, messages),
         ]
     )
 

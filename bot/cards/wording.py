@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 
 from bot.actions import registry
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView, Member, MemberFacts, Operation, OperationState
 from bot.domain.findings import Evidence, EvidenceType, Finding, Severity
+from bot.domain.proposals import ALL
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.text import user_text
 from bot.domain.verbs import VERB_SUBJECT, Verb
@@ -36,7 +37,19 @@ ROLES = {
     "break_glass": N_("emergency"),
 }
 
+_NO_PERSON: Mapping[str | None, str] = {
+    "cli": N_("the command line"),
+    "env": N_("a setting at the start"),
+    "file": N_("the policy's file"),
+    "system": N_("the bot itself"),
+}
+
 STEPS = {
+    "pause": N_("Pausing"),
+    "resume": N_("Resuming"),
+    "policy": N_("Changing the policy"),
+    "review": N_("Reviewing an emergency"),
+    "break_glass": N_("Letting it through alone"),
     "approve": N_("Approving"),
     "reject": N_("Rejecting"),
     "dismiss": N_("Marking as not fraud"),
@@ -155,6 +168,18 @@ def address(name: str | None, messages: Messages) -> str:
     return messages.t("{name}", name=user_text(name, NAME))
 
 
+def actor_name(by: str | None, messages: Messages) -> str:
+    """A display name, or what is no person: the command line, a setting, the policy's file."""
+    if by in _NO_PERSON:
+        return messages.t(_NO_PERSON[by])
+    return address(by, messages)
+
+
+def scope_name(action: str | None, messages: Messages) -> str:
+    """What a brake stops: everything, or one action."""
+    return messages.t("all operations") if action == ALL else action_name(action, messages)
+
+
 def mention_groups(group_ids: Iterable[str]) -> str:
     """User groups as live mentions: the only ones that we write, for those who must act."""
     return " ".join(f"<!subteam^{id_}>" for id_ in group_ids if _GROUP.fullmatch(id_))
@@ -249,6 +274,31 @@ def verb_done(verb: Verb, count: int, messages: Messages) -> str:
 
 def verb_name(verb: Verb, messages: Messages) -> str:
     return messages.t(_VERB_NAMES[verb])
+
+
+def cap_words(view: CaseView, messages: Messages) -> Iterator[str]:
+    """What the policy's caps still leave, one phrase a cap, in the currencies of the case."""
+    currencies = {m.facts.currency for m in view.members if m.facts.currency}
+    for left in view.caps_left:
+        parts = [
+            messages.money(amount, currency)
+            for amount, currency in left.amounts
+            if currency in currencies
+        ]
+        if left.count is not None:
+            parts.append(messages.n("{count} subject", "{count} subjects", left.count))
+        if not parts:
+            continue
+        what = messages.series([action_name(name, messages) for name in left.actions])
+        whose = messages.t("for you") if left.own else messages.t("for the team")
+        span = messages.t("24 hours") if left.window == "day" else messages.t("1 hour")
+        yield messages.t(
+            "Left within {span} {whose}: {left} ({action})",
+            span=span,
+            whose=whose,
+            left=messages.dots(parts),
+            action=what,
+        )
 
 
 def action_name(name: str | None, messages: Messages) -> str:

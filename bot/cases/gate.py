@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import text
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
-from bot.cases.caps import earlier_alone, entries_of, leeway_for
+from bot.cases.caps import caps_left, earlier_alone, entries_of, leeway_for
 from bot.cases.freezing import amounts_of
 from bot.cases.room import Press, Room, deny, know, stale
 from bot.cases.targets import targets_of
@@ -18,7 +19,7 @@ from bot.domain.cases import Approval, CaseState, CaseView, Decision, DecisionSt
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person, Role
-from bot.ledger import cases, people
+from bot.ledger import cases, switches
 from bot.ledger.caps import CapEntry, lock_caps
 
 DISMISS = "dismiss"
@@ -61,10 +62,12 @@ def state_refusal(view: CaseView, action: str) -> Refusal | None:
 
 
 async def brake(conn: AsyncConnection, action: str) -> Refusal | None:
-    pause = await people.read_pause(conn, action)
+    pause = await switches.read_pause(conn, action)
     if pause is None:
         return None
-    return Refusal(code=RefusalCode.PAUSED, by=pause.by, at=pause.at, reason=pause.reason)
+    return Refusal(
+        code=RefusalCode.PAUSED, action=pause.name, by=pause.by, at=pause.at, reason=pause.reason
+    )
 
 
 async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Refusal:
@@ -105,6 +108,9 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
             refusal = rules.judge_step(room.policy, action, person)
         if refusal is not None:
             return await deny(conn, press.user_id, refusal, action=action, case_id=view.case_id)
+        if action == "approve" and view.decision is not None:
+            left = await caps_left(conn, room.policy, [view.decision.action], press.user_id)
+            view = replace(view, caps_left=left)
         return view
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.actions import registry
+from bot.cases.caps import caps_left
 from bot.cases.freezing import Choice
 from bot.cases.gate import may_open_modal, needs_second_person
 from bot.cases.room import Press, Room, know
@@ -110,6 +111,8 @@ async def prepare(
             plans=plans,
         )
         second_person = await needs_second_person(conn, room, person, view, action_name, plans)
+        left = await caps_left(conn, room.policy, [action_name], press.user_id)
+        view = replace(view, caps_left=left)
     return Prepared(
         view=view,
         plan_set_id=plan_set_id,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -148,32 +146,6 @@ async def read_capabilities(conn: AsyncConnection) -> dict[Verb, Capability]:
         )
         for row in rows
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """A brake that is on: who pulled it, when and why."""
-
-    name: str
-    by: str
-    at: datetime
-    reason: str
-
-
-async def read_pause(conn: AsyncConnection, action: str) -> Pause | None:
-    """The brake that stops this action, the one for everything first."""
-    row = (
-        await conn.execute(
-            text(
-                """SELECT s.name, coalesce(p.display_name, s.paused_by) AS by, s.paused_at, s.reason
-                     FROM ledger.switches s LEFT JOIN ledger.people p ON p.user_id = s.paused_by
-                    WHERE s.paused_at IS NOT NULL AND s.name IN ('all', :action)
-                    ORDER BY s.name = 'all' DESC LIMIT 1"""
-            ),
-            {"action": action},
-        )
-    ).first()
-    return Pause(name=row.name, by=row.by, at=row.paused_at, reason=row.reason) if row else None
 
 
 async def read_preference(conn: AsyncConnection, name: str) -> str | None:
