@@ -26,8 +26,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bot.actions import registry
 from bot.cards.glossary import read_glossary
 from bot.cases.approving import expire_requests
+from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
+from bot.cases.pausing import pause_at_start
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
+from bot.cases.proposing import expire_proposals
 from bot.cases.queueing import fold_closed
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, Loaded
@@ -54,6 +57,7 @@ from bot.ledger.migrate import current_revision, head_revision
 from bot.locale import use_glossary
 from bot.market.adopting import BY_HAND, MixedMarket
 from bot.market.api import MarketApi
+from bot.market.dry_run import DryRunMarket
 from bot.market.mapped import MappedMarket
 from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader, MarketUnreachableError
@@ -104,9 +108,12 @@ class Bot:
         self.room = room
         self._client = client
         verb_map = verb_map_of(settings)
-        self._api = marketplace_of(settings, verb_map, session)
+        self._api: Marketplace = marketplace_of(settings, verb_map, session)
         if settings.market_api_url is None and verb_map is None:
             logger.info("no admin API and no verb map: people carry everything out by hand")
+        if room.dry_run:
+            logger.warning("a dry run: everything is shown and recorded, and nothing is changed")
+            self._api = DryRunMarket(self._api)
         self._reader = MarketReader(
             _secret(settings.market_database_url),
             settings.market_schema,
@@ -161,6 +168,8 @@ class Bot:
 
         async def expiry_job(_: Tick) -> None:
             await expire_requests(self.room)
+            await expire_proposals(self.room)
+            await redraw_for_brakes(self.room)
             await end_waits(self.room)
 
         async def fold_job(_: Tick) -> None:
@@ -365,6 +374,7 @@ async def running_parts(
                 bell=Bell(_secret(settings.database_url), TOPICS),
                 channel=settings.alert_channel or "",
                 security_channel=settings.security_channel or "",
+                dry_run=settings.dry_run,
                 home_team=identity.team_id,
                 take_back_s=take_back_s,
             )
@@ -379,6 +389,8 @@ async def running_parts(
                 pace=pace,
             )
             await bot.prepare()
+            if settings.paused:
+                await pause_at_start(room, settings.paused)
             yield bot
     finally:
         await engine.dispose()

@@ -38,6 +38,11 @@ _NOT_PAUSED = """NOT (state = 'queued' AND EXISTS (
      WHERE s.paused_at IS NOT NULL AND s.name IN ('all', d.action)))"""
 
 
+# A process in a dry run leaves what was decided in earnest to one that is not; what is out is looked up.
+_ONLY_RECORDED = """(state <> 'queued' OR EXISTS (
+    SELECT FROM ledger.decisions d WHERE d.decision_id = ledger.operations.decision_id AND d.dry_run))"""
+
+
 class Executor:
     """One process's worker. Its owner name is random per boot: a name that is used again would let
     a restarted process believe that its predecessor's claims are its own.
@@ -84,7 +89,9 @@ class Executor:
                     owner=self._owner,
                     lease_s=self._lease_s,
                     limit=free,
-                    also=_NOT_PAUSED,
+                    also=f"{_NOT_PAUSED} AND {_ONLY_RECORDED}"
+                    if self._room.dry_run
+                    else _NOT_PAUSED,
                 )
             ]
             capabilities = await people.read_capabilities(conn)
@@ -104,6 +111,9 @@ class Executor:
     async def _carry_out(
         self, operation: ClaimedOperation, capabilities: Mapping[Verb, Capability]
     ) -> None:
+        if operation.dry_run:
+            await self._only_record(operation)
+            return
         by_hand = operation.operation_class is OperationClass.MANUAL
         if operation.state is OperationState.QUEUED and by_hand:
             await record(
@@ -126,6 +136,14 @@ class Executor:
             )
             return
         await self._look_up(operation, capability)
+
+    async def _only_record(self, operation: ClaimedOperation) -> None:
+        """What was decided in a dry run is never sent, not even by a process that runs in earnest."""
+        async with self._room.engine.begin() as conn:
+            held = await operations.start_dry_run(conn, operation.claim)
+        if held:
+            done = Result(state=OperationState.SUCCEEDED, resolved_by="dry_run")
+            await record(self._room, operation, "", done)
 
     async def _send(self, operation: ClaimedOperation, *, resolved_by: str) -> None:
         async with self._room.engine.begin() as conn:
@@ -181,13 +199,23 @@ class Executor:
                 "lookup",
                 Result(state=OperationState.UNKNOWN, code="not_received", due_in_s=wait_s),
             )
+        elif self._room.dry_run:
+            await record(
+                self._room,
+                operation,
+                "lookup",
+                Result(state=OperationState.UNKNOWN, code="not_received", due_in_s=60),
+            )
         else:
             await self._send(operation, resolved_by="resend")
 
     async def _retry_steps(self, operation: ClaimedOperation, partly: Outcome) -> Outcome:
-        """Run the failed steps alone again, a few times."""
-        if operation.claim.attempts > MAX_STEP_RETRIES:
+        """Run the failed steps alone again, a few times, and not while they are paused."""
+        if operation.claim.attempts > MAX_STEP_RETRIES or self._room.dry_run:
             return partly
+        async with self._room.engine.begin() as conn:
+            if await operations.is_paused(conn, operation.operation_id):
+                return partly
         return await self._api.retry_steps(operation.operation_id, verb=operation.verb)
 
 

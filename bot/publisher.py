@@ -201,6 +201,7 @@ class Publisher:
             wall=wall,
             tz=self._zone,
             messages=messages_for(locale or self._default_locale),
+            dry_run=self._room.dry_run,
         )
         message_ts = claim.row["message_ts"]
         try:

@@ -86,6 +86,15 @@ class Settings(BaseSettings):
             raise ValueError("must be a zone of the IANA list, such as Asia/Tokyo") from error
         return value
 
+    @field_validator("paused")
+    @classmethod
+    def _actions_by_name(cls, value: str | None) -> str | None:
+        if value is not None and not all(
+            name.strip().replace("_", "").isalpha() for name in value.split(",")
+        ):
+            raise ValueError("must be `all`, or names of actions separated by commas")
+        return value
+
     @field_validator("digest_at")
     @classmethod
     def _time_of_day(cls, value: time) -> time:

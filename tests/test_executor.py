@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
+from bot.cases.pausing import approved, propose_resume
+from bot.cases.proposing import Answered
 from bot.cases.room import Room
 from bot.domain.cases import CaseState, CaseView, Operation, OperationState
 from bot.domain.plans import Plan
@@ -261,7 +263,8 @@ async def test_a_brake_keeps_queued_operations_from_being_sent(room: Room, shop:
     async with executing(room, shop):
         await asyncio.sleep(1.5)
         assert await shop.market.effects("O-1") == []
-        async with room.engine.begin() as conn:
-            await conn.execute(text("UPDATE ledger.switches SET paused_at = NULL"))
+        asked = await propose_resume(room, "U0ITO", "cancel")
+        assert isinstance(asked, Answered)
+        await approved(room, "U0TANAKA", asked.proposal.proposal_id)
         after = await ended(room, view)
     assert after.state is CaseState.DONE

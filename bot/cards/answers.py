@@ -20,12 +20,14 @@ from bot.cards.wording import (
     case_name,
     market_reason,
     person_name,
+    scope_name,
     severity_tag,
     status_name,
     verb_name,
 )
 from bot.domain.audit import AuditTag
 from bot.domain.cases import CaseState, QueueEntry
+from bot.domain.proposals import Pause, Proposal, ProposalKind, ProposalState
 from bot.domain.text import escape, user_text
 from bot.domain.verbs import Verb
 from bot.locale import N_, Messages
@@ -67,8 +69,15 @@ _TAGS = {
     AuditTag.CASE_WAIT_OVER: N_("no answer in time"),
     AuditTag.CASE_SETTLED: N_("case settled"),
     AuditTag.DIGEST_POSTED: N_("digest posted"),
-    AuditTag.EFFECTS_PAUSED: N_("all operations paused"),
+    AuditTag.EFFECTS_PAUSED: N_("operations paused"),
     AuditTag.EFFECTS_RESUMED: N_("operations resumed"),
+    AuditTag.PROPOSAL_MADE: N_("proposed to others"),
+    AuditTag.PROPOSAL_APPROVED: N_("proposal approved"),
+    AuditTag.PROPOSAL_REJECTED: N_("proposal rejected"),
+    AuditTag.PROPOSAL_EXPIRED: N_("proposal ran out"),
+    AuditTag.POLICY_ADOPTED: N_("policy in force"),
+    AuditTag.GLASS_BROKEN: N_("let through alone in an emergency"),
+    AuditTag.GLASS_REVIEWED: N_("emergency reviewed"),
     AuditTag.ROLES_CHANGED: N_("roles changed"),
     AuditTag.LEDGER_STARTED: N_("process started"),
 }
@@ -108,6 +117,31 @@ def help_answer(entries: Sequence[tuple[str, str, str]], *, messages: Messages) 
         for name, argument, description in entries
     ]
     return _answer(messages.t("What you can ask for:"), lines)
+
+
+def paused(pause: Pause, *, messages: Messages, tz: tzinfo) -> Answer:
+    """Somebody pulled a brake."""
+    line = messages.t(
+        "Paused: {what}, since {when}. Nothing of it is carried out until two people resume it (`/cre resume`).",
+        what=scope_name(pause.name, messages),
+        when=messages.clock_time(pause.at, tz),
+    )
+    return Answer(text=escape(line))
+
+
+def proposal_answered(proposal: Proposal, missing: int, *, messages: Messages) -> str:
+    """What one's own answer to a proposal led to."""
+    if proposal.state is ProposalState.REJECTED and proposal.kind is not ProposalKind.REVIEW:
+        return messages.t("Turned down. Nothing changes.")
+    if missing:
+        return messages.n(
+            "Recorded. {count} more person must approve it, with the button of the message.",
+            "Recorded. {count} more people must approve it, with the button of the message.",
+            missing,
+        )
+    if proposal.kind is ProposalKind.RESUME:
+        return messages.t("Resumed. What waited is carried out now.")
+    return messages.t("Recorded. Thank you.")
 
 
 def unknown_command(name: str, near: str | None, *, messages: Messages) -> str:

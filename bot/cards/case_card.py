@@ -18,6 +18,7 @@ from bot.cards.blocks import (
     table,
     with_accessory,
 )
+from bot.cards.brake_lines import brake_lines, was_dry_run
 from bot.cards.case_buttons import buttons, folded_menu
 from bot.cards.modal_by_hand import hand_link
 from bot.cards.progress import is_by_hand
@@ -74,6 +75,7 @@ class Drawing:
     wall: datetime
     tz: tzinfo
     messages: Messages
+    dry_run: bool = False
 
 
 def case_card(
@@ -84,6 +86,7 @@ def case_card(
     messages: Messages,
     policy_note: str | None = None,
     wall: datetime | None = None,
+    dry_run: bool = False,
 ) -> CardMessage:
     """The card of a case through its whole life.
 
@@ -91,8 +94,11 @@ def case_card(
         now: the market's clock, by which orders are shipped and sellers paid.
         wall: the database's clock, by which requests live and answers are awaited; `now` where the
             two are one.
+        dry_run: nothing of what is decided now will be carried out.
     """
-    drawing = Drawing(view=view, now=now, wall=wall or now, tz=tz, messages=messages)
+    drawing = Drawing(
+        view=view, now=now, wall=wall or now, tz=tz, messages=messages, dry_run=dry_run
+    )
     if view.folded and view.state in _CLOSED:
         return _folded(drawing)
     title = _title(drawing)
@@ -140,6 +146,8 @@ def _folded(drawing: Drawing) -> CardMessage:
     outcome = next(
         iter(progress.state_lines(view, messages, tz=drawing.tz, wall=drawing.wall)), ""
     ).partition("\n")[0]
+    if was_dry_run(view):
+        outcome = messages.t("🧪 Dry run: {outcome}", outcome=outcome)
     line = messages.dots([outcome, case_name(view.case_id), _title(drawing)])
     return CardMessage(
         text=message_text([line]),
@@ -166,6 +174,9 @@ def _title(drawing: Drawing) -> str:
 
 def _lines(drawing: Drawing) -> Iterator[str]:
     view, messages = drawing.view, drawing.messages
+    yield from brake_lines(
+        view, messages, tz=drawing.tz, wall=drawing.wall, dry_run=drawing.dry_run
+    )
     yield from progress.state_lines(view, messages, tz=drawing.tz, wall=drawing.wall)
     if view.state in _CLOSED:
         yield _about(drawing)

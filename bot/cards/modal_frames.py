@@ -29,6 +29,9 @@ _TITLES = {
     "details": N_("Details"),
     "consult": N_("Ask or escalate"),
     "by_hand": N_("Done by hand"),
+    "review_justified": N_("Justified"),
+    "review_not": N_("Not justified"),
+    "break_glass": N_("Break glass"),
 }
 
 DISMISS_REASONS = (

@@ -11,6 +11,7 @@ from bot.cards.modal_by_hand import by_hand_modal
 from bot.cards.modal_consult import consult_modal
 from bot.cards.modal_decision import approve_modal, reject_modal
 from bot.cards.modal_details import details_modal
+from bot.cards.modal_emergency import review_modal
 from bot.cards.modal_frames import dismiss_modal, loading_modal, message_modal
 from bot.cards.modal_refund import refund_modal
 from bot.domain.actions import Action
@@ -30,6 +31,7 @@ __all__ = [
     "plan_modal",
     "refund_modal",
     "reject_modal",
+    "review_modal",
 ]
 
 

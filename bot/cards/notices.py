@@ -9,6 +9,7 @@ from datetime import tzinfo
 from bot.cards.blocks import (
     Block,
     actions,
+    button,
     context,
     header,
     message_text,
@@ -16,8 +17,9 @@ from bot.cards.blocks import (
     sections_of,
 )
 from bot.cards.case_card import CardMessage
-from bot.cards.wording import action_name, address, mention_groups
+from bot.cards.wording import actor_name, case_name, mention_groups, scope_name
 from bot.domain.notices import Notice, NoticeKind
+from bot.domain.proposals import ProposalKind, ProposalState
 from bot.domain.text import user_text
 from bot.locale import Messages
 
@@ -59,11 +61,11 @@ def notice_card(notice: Notice, *, post_id: str, messages: Messages, tz: tzinfo)
 
 def _paused(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
     return Drawn(
-        head=messages.t("🛑 Paused: {what}", what=scope_of(notice.action, messages)),
+        head=messages.t("🛑 Paused: {what}", what=scope_name(notice.action, messages)),
         lines=(
             messages.t(
                 "{name} paused it at {when}. Reason: {reason}",
-                name=person(notice.by_name or notice.by, messages),
+                name=actor_name(notice.by_name or notice.by, messages),
                 when=messages.moment(notice.at, tz) if notice.at else "—",
                 reason=words(notice.reason),
             ),
@@ -77,24 +79,103 @@ def _paused(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
 
 def _resumed(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa: ARG001
     return Drawn(
-        head=messages.t("▶️ Resumed: {what}", what=scope_of(notice.action, messages)),
+        head=messages.t("▶️ Resumed: {what}", what=scope_name(notice.action, messages)),
         lines=(
             messages.t(
                 "Proposed by {name}, approved by {other}.",
-                name=person(notice.by_name or notice.by, messages),
-                other=person(notice.person_name or notice.person, messages),
+                name=actor_name(notice.by_name or notice.by, messages),
+                other=messages.series(actor_name(name, messages) for name in notice.names),
             ),
         ),
     )
 
 
-def scope_of(action: str | None, messages: Messages) -> str:
-    """What a pause stops: everything, or one action."""
-    return messages.t("all operations") if action == "all" else action_name(action, messages)
+def _proposal(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
+    """What is asked, who agreed so far, and the buttons while it is open."""
+    t = messages.t
+    name = actor_name(notice.by_name or notice.by, messages)
+    when = messages.moment(notice.at, tz) if notice.at else "—"
+    case = case_name(notice.case_id) if notice.case_id is not None else "—"
+    lines: list[str] = []
+    match notice.detail:
+        case "resume":
+            head = t("🟠 Resume? {what}", what=scope_name(notice.action, messages))
+            lines.append(t("{name} asks to resume it ({when}).", name=name, when=when))
+            lines.append(t("It was paused for this reason: {reason}", reason=words(notice.reason)))
+        case "policy":
+            head = t("🟠 Put the changed policy in force?")
+            lines.append(t("The policy was changed by {name} ({when}).", name=name, when=when))
+            lines += [f"・{user_text(line, 300)}" for line in notice.lines]
+        case _:
+            head = t("🟠 Review: {case} was let through by one person", case=case)
+            lines.append(t("{name} did it alone ({when}).", name=name, when=when))
+            lines.append(t("Reason: {reason}", reason=words(notice.reason)))
+            lines.append(t("Somebody else must look at it and say whether it was justified."))
+    lines += _answers(notice, messages, tz)
+    is_open = notice.state == ProposalState.OPEN
+    return Drawn(
+        head=head,
+        lines=tuple(lines),
+        mentions=mentions_of(notice, t("Please answer this.")) if is_open else "",
+        buttons=_proposal_buttons(notice, messages) if is_open else (),
+    )
 
 
-def person(name: str | None, messages: Messages) -> str:
-    return address(name, messages)
+def _answers(notice: Notice, messages: Messages, tz: tzinfo) -> list[str]:
+    t = messages.t
+    review = notice.detail == ProposalKind.REVIEW
+    who = actor_name(notice.person_name or notice.person, messages)
+    told = []
+    if notice.names and not review:
+        agreed = messages.series(actor_name(one, messages) for one in notice.names)
+        told.append(t("Approved by {names}.", names=agreed))
+    match notice.state:
+        case ProposalState.OPEN:
+            if not review:
+                told.append(
+                    messages.n(
+                        "{count} more person must approve it.",
+                        "{count} more people must approve it.",
+                        notice.count,
+                    )
+                )
+            if notice.until is not None:
+                told.append(t("This ends at {when}.", when=messages.moment(notice.until, tz)))
+        case ProposalState.APPROVED if review:
+            told.append(t("✅ {name}: it was justified. {note}", name=who, note=words(notice.note)))
+        case ProposalState.REJECTED if review:
+            told.append(
+                t("⚠️ {name}: it was not justified. {note}", name=who, note=words(notice.note))
+            )
+        case ProposalState.APPROVED:
+            told.append(t("✅ Approved, and in force."))
+        case ProposalState.REJECTED:
+            told.append(t("Turned down by {name}.", name=who))
+        case ProposalState.EXPIRED:
+            told.append(t("It ran out without an answer."))
+        case _:
+            told.append(t("Another proposal has taken its place."))
+    return told
+
+
+def _proposal_buttons(notice: Notice, messages: Messages) -> tuple[Block, ...]:
+    value = notice.proposal_id or "-"
+    if notice.detail == ProposalKind.REVIEW:
+        return (
+            button(messages.t("It was justified…"), action_id="act:review_justified", value=value),
+            button(
+                messages.t("It was not justified…"),
+                action_id="act:review_not",
+                value=value,
+                style="danger",
+            ),
+        )
+    return (
+        button(
+            messages.t("Approve"), action_id="act:proposal_approve", value=value, style="primary"
+        ),
+        button(messages.t("Reject"), action_id="act:proposal_reject", value=value),
+    )
 
 
 def words(text: str | None) -> str:
@@ -111,5 +192,6 @@ def mentions_of(notice: Notice, sentence: str) -> str:
 DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.PAUSED: _paused,
     NoticeKind.RESUMED: _resumed,
+    NoticeKind.PROPOSAL: _proposal,
 }
 """One drawing function a kind; a test looks that none is missing."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
-from bot.cards.wording import ROLES, action_name, address, case_name, market_reason, mention_groups
+from bot.cards.wording import (
+    ROLES,
+    action_name,
+    actor_name,
+    address,
+    case_name,
+    market_reason,
+    mention_groups,
+    scope_name,
+)
+from bot.domain.proposals import ALL
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.text import escape
 from bot.locale import N_, Messages
@@ -110,6 +120,25 @@ def refusal_sentence(
             return _over_limit(refusal, messages)
         case RefusalCode.CAP_REACHED:
             return _cap_reached(refusal, messages, when)
+        case RefusalCode.ALREADY_PAUSED:
+            return _already_paused(refusal, messages, when)
+        case RefusalCode.NOT_PAUSED:
+            return t(
+                "This is not paused: {what}. There is nothing to resume.",
+                what=escape(scope_name(refusal.action, messages)),
+            )
+        case RefusalCode.NO_REASON:
+            return t(
+                "Please write a reason of at least {count} characters.", count=refusal.count or 1
+            )
+        case RefusalCode.WRONG_WORD:
+            return t("Please type “{word}” to confirm.", word=escape(refusal.detail or "", 40))
+        case RefusalCode.OWN_PROPOSAL:
+            return t(
+                "You proposed or did this yourself, so another person must answer it. Please ask one."
+            )
+        case RefusalCode.PROPOSAL_ENDED:
+            return t("This has been answered already, or it ran out. The message shows how.")
         case RefusalCode.TRY_AGAIN:
             return t("That took too long, so nothing was done. Please try again.")
 
@@ -212,18 +241,31 @@ def _cap_reached(refusal: Refusal, messages: Messages, when: str | None) -> str:
 
 def _paused(refusal: Refusal, messages: Messages, when: str | None) -> str:
     reason = escape(messages.word(refusal.reason or "")) or messages.t("no reason given")
+    what = escape(scope_name(refusal.action or ALL, messages))
     if when is not None and refusal.by:
         return messages.t(
-            "{name} paused all operations at {when} (reason: {reason})."
-            " Nothing can be carried out until they are resumed.",
-            name=escape(address(refusal.by, messages)),
+            "{name} paused {what} at {when} (reason: {reason})."
+            " Nothing of it can be carried out until it is resumed.",
+            name=escape(actor_name(refusal.by, messages)),
+            what=what,
             when=when,
             reason=reason,
         )
     return messages.t(
-        "All operations are paused (reason: {reason})."
-        " Nothing can be carried out until they are resumed.",
+        "This is paused: {what} (reason: {reason})."
+        " Nothing of it can be carried out until it is resumed.",
+        what=what,
         reason=reason,
+    )
+
+
+def _already_paused(refusal: Refusal, messages: Messages, when: str | None) -> str:
+    return messages.t(
+        "{name} paused {what} already, at {when} (reason: {reason}). Nothing was changed.",
+        name=escape(actor_name(refusal.by, messages)),
+        what=escape(scope_name(refusal.action or ALL, messages)),
+        when=when or "—",
+        reason=escape(messages.word(refusal.reason or "")) or messages.t("no reason given"),
     )
 
 

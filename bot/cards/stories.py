@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import tzinfo
 
 from bot.actions import registry
+from bot.cards.brake_lines import DRY_RUN
 from bot.cards.wording import (
     action_name,
     action_sentence,
@@ -76,7 +77,8 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
                 name=who,
             )
         case StoryKind.COMPLETED:
-            return _completed(story, messages)
+            told = _completed(story, messages)
+            return t("🧪 Dry run: {outcome}", outcome=told) if story.detail == DRY_RUN else told
         case StoryKind.DISMISSED:
             told = t("{name} judged this not to be fraud.", name=who) + reason
             if story.orders:

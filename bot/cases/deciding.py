@@ -104,7 +104,11 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         if not moved:  # the row is locked, so only a wrong version can be the reason
             return Refusal(code=RefusalCode.STALE, case_id=view.case_id)
         await cases.insert_decision(
-            conn, decision, evidence=evidence_of(view), policy_hash=room.policy.hash
+            conn,
+            decision,
+            evidence=evidence_of(view),
+            policy_hash=room.policy.hash,
+            dry_run=room.dry_run,
         )
         await caps.take(conn, decision.decision_id, "request", press.user_id, action.name, entries)
         if not waits:
@@ -182,7 +186,11 @@ async def dismiss(
             dismiss_reason=reason,
         )
         await cases.insert_decision(
-            conn, decision, evidence=evidence_of(view), policy_hash=room.policy.hash
+            conn,
+            decision,
+            evidence=evidence_of(view),
+            policy_hash=room.policy.hash,
+            dry_run=room.dry_run,
         )
         await cases.set_verdicts(conn, view.case_id, "good", None)
         if held:

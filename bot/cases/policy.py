@@ -19,7 +19,20 @@ from bot.domain.roles import Person, Role
 
 ROLES_MAX_AGE_S = 300.0
 DEFAULT_POLICY = Path(__file__).parent / "policy.yml"
-STEPS = ("dismiss", "claim", "consult", "by_hand", "details", "stop_rest", "audit")
+STEPS = (
+    "dismiss",
+    "claim",
+    "consult",
+    "by_hand",
+    "details",
+    "stop_rest",
+    "audit",
+    "pause",
+    "resume",
+    "policy",
+    "review",
+    "break_glass",
+)
 """What people do to a case that is no action on the marketplace."""
 
 

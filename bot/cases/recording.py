@@ -233,4 +233,5 @@ def _completed(decision: Decision, mine: list[Operation]) -> Story:
         listings=done.count(SubjectKind.LISTING),
         posts=done.count(SubjectKind.POST),
         count=len(mine) - len(done),
+        detail="dry_run" if any(o.resolved_by == "dry_run" for o in mine) else None,
     )

@@ -32,6 +32,8 @@ class Room:
     bell: Bell
     channel: str
     home_team: str
+    dry_run: bool = False
+    """Everything is shown, decided and recorded, and nothing is changed in the marketplace."""
     security_channel: str = ""
     """Where pauses, changes of roles and of the policy, and emergencies are told; empty: where cards go."""
     take_back_s: float | None = None

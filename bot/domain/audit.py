@@ -36,6 +36,13 @@ class AuditTag(StrEnum):
     DIGEST_POSTED = "publisher:digest:posted"
     EFFECTS_PAUSED = "person:effects:paused"
     EFFECTS_RESUMED = "person:effects:resumed"
+    PROPOSAL_MADE = "person:proposal:made"
+    PROPOSAL_APPROVED = "person:proposal:approved"
+    PROPOSAL_REJECTED = "person:proposal:rejected"
+    PROPOSAL_EXPIRED = "clock:proposal:expired"
+    POLICY_ADOPTED = "policy:file:adopted"
+    GLASS_BROKEN = "person:glass:broken"
+    GLASS_REVIEWED = "person:glass:reviewed"
     ROLES_CHANGED = "slack:roles:changed"
     LEDGER_STARTED = "system:process:started"
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from bot.domain.findings import Finding, Severity
 from bot.domain.plans import Plan, PlanStep
+from bot.domain.proposals import Pause
 from bot.domain.subjects import Subject
 from bot.domain.verbs import OperationClass, Verb
 
@@ -249,6 +250,8 @@ class CaseView:
     notes: tuple[Note, ...] = ()
     """The newest few, oldest first."""
     note_count: int = 0
+    pauses: tuple[Pause, ...] = ()
+    """Every brake that is on."""
     caps_left: tuple[CapLeft, ...] = ()
     """Of the caps that everybody shares, for the actions that the card offers."""
 

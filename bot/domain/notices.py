@@ -13,7 +13,11 @@ class NoticeKind(StrEnum):
     PAUSED = "paused"
     """`by`, `action` (`all` or one), `reason`."""
     RESUMED = "resumed"
-    """`by` who proposed and `person` who agreed, `action`."""
+    """`by` who proposed and `names` who agreed, `action`."""
+    PROPOSAL = "proposal"
+    """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
+    `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class Notice:
     until: datetime | None = None
     case_id: int | None = None
     subject_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """Display names."""
     lines: tuple[str, ...] = ()
     """Lines that are data, such as the entries of a policy that changed."""
     count: int = 0

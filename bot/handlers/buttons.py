@@ -28,6 +28,7 @@ from bot.domain.clock import WallClock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk, slack_code
 from bot.handlers.payloads import Click
+from bot.handlers.proposals import on_proposal
 from bot.locale import Messages
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
     """Decide, or open a modal, then acknowledge; every press gets exactly one answer."""
     if click.name == NEXT:
         await _next(desk, click, ack)
+        return
+    if click.proposal_id is not None:
+        await on_proposal(desk, click, click.proposal_id, ack)
         return
     if click.press is None or click.name == OPEN_ADMIN:
         await ack()

@@ -12,6 +12,8 @@ from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Verb
 
 PREFIX = "act:"
+PROPOSAL = "prop_"
+"""How the id of a proposal begins."""
 NOTHING = "-"
 """The value of a button that carries nothing, since Slack wants one."""
 
@@ -33,6 +35,8 @@ class Click:
     trigger_id: str
     channel: str | None
     response_url: str | None
+    proposal_id: str | None = None
+    """What a button of a proposal carries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class Submission:
     """The operations that were ticked as done by hand, by id."""
     fields: Mapping[str, str]
     """Every other single value, by block id."""
+    proposal_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +81,13 @@ def parse_click(body: Mapping[str, Any]) -> Click:
         if pressed.get("selected_option"):
             chosen, _, value = str(pressed["selected_option"]["value"]).partition("|")
             action_id = PREFIX + chosen
+        proposal_id = str(value) if str(value or "").startswith(PROPOSAL) else None
         return Click(
             user_id=str(body["user"]["id"]),
             team_id=_team(body),
             name=action_id.removeprefix(PREFIX),
-            press=_press(str(body["user"]["id"]), value),
+            press=None if proposal_id else _press(str(body["user"]["id"]), value),
+            proposal_id=proposal_id,
             trigger_id=str(body.get("trigger_id") or ""),
             channel=(body.get("channel") or {}).get("id"),
             response_url=body.get("response_url"),
@@ -121,6 +128,7 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
             press=Press(user_id=user_id, case_id=int(meta["case"]), version=int(meta["version"])),
             plan_set_id=meta.get("plans"),
             decision_id=meta.get("decision"),
+            proposal_id=meta.get("proposal"),
             reason=singles.pop("reason", None),
             note=singles.pop("note", None),
             ticked=frozenset(ticked) if has_targets else None,

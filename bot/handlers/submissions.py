@@ -21,6 +21,7 @@ from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk
 from bot.handlers.payloads import Submission
+from bot.handlers.proposals import on_words
 
 
 async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> None:
@@ -52,6 +53,9 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
             )
         case "by_hand":
             answer = await record_by_hand(desk.room, press, submission.done)
+        case name if submission.proposal_id is not None:
+            await on_words(desk, submission, name, submission.proposal_id, ack)
+            return
         case "refund":
             refunded = await _refund(desk, submission)
             if isinstance(refunded, dict):

@@ -30,6 +30,7 @@ from bot.domain.outcomes import Outcome
 from bot.domain.plans import Plan
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import OperationClass, Verb
+from bot.ledger import switches
 from bot.ledger.values import from_json, to_json
 
 NOTES = 5
@@ -418,6 +419,19 @@ async def redraw_all_cards(conn: AsyncConnection) -> None:
     )
 
 
+async def redraw_open_cards(conn: AsyncConnection) -> None:
+    """Redraw the cards of all open cases, as when somebody pauses what they wait for."""
+    await conn.execute(
+        text(
+            """WITH live AS (
+                 UPDATE ledger.cases SET revision = revision + 1 WHERE closed_at IS NULL
+                  RETURNING case_id, revision)
+               UPDATE ledger.cards k SET wanted_revision = live.revision FROM live
+                WHERE k.case_id = live.case_id"""
+        )
+    )
+
+
 async def forget_messages(conn: AsyncConnection) -> None:
     """Have the cards of open cases posted anew, as after a workspace lost its messages."""
     await conn.execute(
@@ -529,17 +543,22 @@ async def store_facts(
 
 
 async def insert_decision(
-    conn: AsyncConnection, decision: Decision, *, evidence: dict[str, object], policy_hash: str
+    conn: AsyncConnection,
+    decision: Decision,
+    *,
+    evidence: dict[str, object],
+    policy_hash: str,
+    dry_run: bool,
 ) -> None:
     await conn.execute(
         text(
             """INSERT INTO ledger.decisions (decision_id, case_id, case_version, action, state, requested_by,
                  reason, note, targets, plans, params_hash, amounts, evidence, approvals_needed, approver_roles,
-                 policy_hash, expires_at, decided_at, starts_at, slots)
+                 policy_hash, expires_at, decided_at, starts_at, slots, dry_run)
                VALUES (:decision_id, :case_id, :case_version, :action, :state, :requested_by, :reason, :note,
                  cast(:targets AS jsonb), cast(:plans AS jsonb), :params_hash, cast(:amounts AS jsonb),
                  cast(:evidence AS jsonb), :approvals_needed, :approver_roles, :policy_hash, :expires_at,
-                 :decided_at, :starts_at, cast(:slots AS jsonb))"""
+                 :decided_at, :starts_at, cast(:slots AS jsonb), :dry_run)"""
         ),
         {
             "decision_id": decision.decision_id,
@@ -558,6 +577,7 @@ async def insert_decision(
             "approvals_needed": decision.approvals_needed,
             "approver_roles": list(decision.approver_roles),
             "policy_hash": policy_hash,
+            "dry_run": dry_run,
             "expires_at": decision.expires_at,
             "decided_at": decision.decided_at,
             "starts_at": decision.starts_at,
@@ -756,6 +776,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         folded=bool(case["folded"]),
         notes=notes,
         note_count=case["note_count"],
+        pauses=tuple(await switches.pauses(conn)) if case["closed_at"] is None else (),
     )
 
 

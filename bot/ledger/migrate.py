@@ -35,6 +35,7 @@ _GRANTS = {
         "role_spans",
         "delegations",
         "cap_entries",
+        "proposals",
     ),
     "SELECT, INSERT": (
         "plan_sets",
@@ -43,6 +44,7 @@ _GRANTS = {
         "audit_entries",
         "market_days",
         "policies",
+        "proposal_approvals",
     ),
     "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities"),
     "SELECT": ("audit_head", "alembic_version"),

@@ -15,6 +15,7 @@ from bot.domain.cases import OperationState
 from bot.domain.outcomes import Outcome
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import OperationClass, Verb
+from bot.ledger import switches
 from bot.ledger.claims import OPERATIONS, Claim
 from bot.ledger.values import canonical_hash, to_json
 
@@ -54,6 +55,8 @@ class ClaimedOperation:
     sends: int
     sent_ago_s: float | None
     first_sent_ago_s: float | None
+    dry_run: bool = False
+    """Decided in a dry run: recorded, and never sent."""
 
 
 async def insert_operation(conn: AsyncConnection, operation: NewOperation) -> None:
@@ -88,7 +91,7 @@ async def read_claimed(conn: AsyncConnection, claim: Claim) -> ClaimedOperation:
     row = (
         await conn.execute(
             text(
-                """SELECT o.*, d.action,
+                """SELECT o.*, d.action, d.dry_run,
                           extract(epoch FROM clock_timestamp() - o.last_sent_at)::float AS sent_ago_s,
                           extract(epoch FROM clock_timestamp() -
                             (SELECT min(started_at) FROM ledger.operation_attempts a
@@ -115,14 +118,22 @@ async def read_claimed(conn: AsyncConnection, claim: Claim) -> ClaimedOperation:
         sends=row.sends,
         sent_ago_s=row.sent_ago_s,
         first_sent_ago_s=row.first_sent_ago_s,
+        dry_run=row.dry_run,
     )
+
+
+PAUSED_RETRY_S = 5.0
+_PAUSED = """EXISTS (SELECT FROM ledger.switches s JOIN ledger.decisions d ON d.decision_id = operations.decision_id
+                      WHERE s.paused_at IS NOT NULL AND s.name IN ('all', d.action))"""
 
 
 async def start_attempt(conn: AsyncConnection, claim: Claim, what: str) -> bool:
     """Commit this before the call: the attempt, and for a send the state `executing`.
 
-    False if the claim was lost meanwhile.
+    False if the claim was lost meanwhile, or if somebody paused it: then it is given up, unsent.
     """
+    if what == "send" and not await _is_free_to_start(conn, claim):
+        return False
     held = await conn.execute(
         text(
             """UPDATE ledger.operations
@@ -143,6 +154,50 @@ async def start_attempt(conn: AsyncConnection, claim: Claim, what: str) -> bool:
         {"key": claim.key, "fence": claim.fence, "what": what},
     )
     return True
+
+
+async def start_dry_run(conn: AsyncConnection, claim: Claim) -> bool:
+    """Take an operation that is only to be recorded; False if the claim was lost, or somebody paused it."""
+    if not await _is_free_to_start(conn, claim):
+        return False
+    held = await conn.execute(
+        text(
+            """UPDATE ledger.operations SET state = 'executing'
+                WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner
+                  AND state IN ('queued', 'executing')"""
+        ),
+        {"key": claim.key, "fence": claim.fence, "owner": claim.owner},
+    )
+    return held.rowcount == 1
+
+
+async def _is_free_to_start(conn: AsyncConnection, claim: Claim) -> bool:
+    """False where somebody paused it: the claim is given up, and what is queued stays queued."""
+    # Before anything is read: a brake that was committed by now is seen, one that was not waits for us.
+    await switches.lock_shared(conn)
+    paused = await conn.execute(
+        text(
+            f"""UPDATE ledger.operations
+                   SET lease_owner = NULL, lease_until = NULL, attempts = greatest(attempts - 1, 0),
+                       due_at = clock_timestamp() + CASE WHEN state = 'queued' THEN interval '0'
+                                                         ELSE make_interval(secs => :retry_s) END
+                 WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner AND {_PAUSED}"""  # noqa: S608
+        ),
+        {"key": claim.key, "fence": claim.fence, "owner": claim.owner, "retry_s": PAUSED_RETRY_S},
+    )
+    return paused.rowcount == 0
+
+
+async def is_paused(conn: AsyncConnection, operation_id: str) -> bool:
+    """Whether a brake is on what this operation belongs to; the brakes stay so until the transaction ends."""
+    await switches.lock_shared(conn)
+    paused: bool = (
+        await conn.execute(
+            text(f"SELECT {_PAUSED} FROM ledger.operations WHERE operation_id = :key"),  # noqa: S608
+            {"key": operation_id},
+        )
+    ).scalar_one()
+    return paused
 
 
 async def end_attempt(conn: AsyncConnection, claim: Claim, what: str, outcome: str) -> None:

@@ -28,7 +28,7 @@ async def queue_cancel(room: Room, action: Action) -> None:
         now=room.clock.now(),
     )
     async with room.engine.begin() as conn:
-        await cases.insert_decision(conn, decision, evidence={}, policy_hash="")
+        await cases.insert_decision(conn, decision, evidence={}, policy_hash="", dry_run=False)
         await queue_operations(conn, view, decision, action)
 
 
