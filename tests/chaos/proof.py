@@ -36,8 +36,10 @@ def main(
     click.echo("| planted | caught by | seed | seconds |\n|---|---|---|---|")
     missed: list[str] = []
     for name in (None, *(names or NAMES)):
-        for at in range(seed, seed + (tries if name else 1)):
-            begun = time.monotonic()
+        begun, at = time.monotonic(), seed - 1
+        broken: list[Promise] = []
+        while not broken and at < seed - 1 + (tries if name else 1):
+            at += 1
             broken = _play(
                 Options(
                     operations=operations,
@@ -50,8 +52,6 @@ def main(
                     planted=name,
                 )
             )
-            if broken:
-                break
         told = "; ".join(f"{promise.name} ({promise.count})" for promise in broken) or "**nothing**"
         # Without any bug nothing may be broken; with one something must be.
         if bool(broken) is not (name is not None):
