@@ -29,6 +29,10 @@ bench: $(INSTALLED) ## Measure against baselines of the same run; make bench ARG
 chaos-proof: $(INSTALLED) ## Plant bugs and print which promise each is seen to break; make chaos-proof ARGS="self_approval"
 	@$(BIN)/python -m tests.chaos.proof $(ARGS)
 
+.PHONY: chaos
+chaos: $(INSTALLED) ## Kill, cut and confuse everything, then audit what came of it; make chaos ARGS="--seed 2"
+	@$(BIN)/python -m tests.chaos --operations 3000 --kills 60 --cuts 60 --seed 1 $(ARGS)
+
 .PHONY: check
 check: lint test ## Run all that CI runs: lint, then the tests
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 import pytest
@@ -36,6 +37,8 @@ async def test_whatever_dies_every_promise_is_kept() -> None:
     assert ran.cuts.total() > 0, story
     assert ran.restarts == 1, story
     assert ran.doubled == 0, story
+    # What failed stays, to be looked at.
+    rmtree(folder)
 
 
 @pytest.mark.parametrize("place", [*LEASES, *(place for many in POINTS.values() for place in many)])

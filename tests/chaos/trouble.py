@@ -123,10 +123,12 @@ class Trouble:
     async def _bother_slack(self, stop: asyncio.Event, chance: random.Random) -> None:
         while not stop.is_set():
             await self._sleep(stop, chance.uniform(0.3, 2.5))
+            kind, after = chance.choice(SLACK_KINDS), chance.random() < 0.5
             self.workspace.fail(
                 chance.choice(SLACK_METHODS),
-                chance.choice(SLACK_KINDS),
-                after=chance.random() < 0.5,
+                kind,
+                # Slack's 429 means that it has not looked at the call.
+                after=after and kind is not FaultKind.RATELIMITED,
                 times=chance.randint(1, 3),
             )
 
