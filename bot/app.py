@@ -22,6 +22,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import NullPool
 
 from bot.actions import registry
 from bot.cards.glossary import read_glossary
@@ -376,6 +377,7 @@ async def running_parts(
                 security_channel=settings.security_channel or "",
                 dry_run=settings.dry_run,
                 home_team=identity.team_id,
+                zone=settings.zone,
                 take_back_s=take_back_s,
             )
             bot = Bot(
@@ -392,6 +394,31 @@ async def running_parts(
             if settings.paused:
                 await pause_at_start(room, settings.paused)
             yield bot
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def room_of(settings: Settings) -> AsyncIterator[Room]:
+    """The room alone, for a shell: no Slack and no marketplace; running processes tell what came of it.
+
+    Raises:
+        SayableError: a setting is missing or wrong, or the ledger is not migrated.
+    """
+    require(settings, "alert_channel", "database_url")
+    engine = create_engine(_secret(settings.database_url), poolclass=NullPool)
+    try:
+        await check_ledger(engine)
+        yield Room(
+            engine=engine,
+            clock=WallClock(),
+            policy=read_policy(settings.policy_file or DEFAULT_POLICY, registry()),
+            bell=Bell(_secret(settings.database_url), TOPICS),
+            channel=settings.alert_channel or "",
+            security_channel=settings.security_channel or "",
+            dry_run=settings.dry_run,
+            home_team="",
+        )
     finally:
         await engine.dispose()
 

@@ -24,6 +24,9 @@ from sqlalchemy.pool import NullPool
 from bot import app
 from bot.actions import registry
 from bot.cards.digest_card import digest_card
+from bot.cards.refusals import refusal_sentence
+from bot.cases.pausing import pause_unmanned, propose_resume_unmanned, scopes_of
+from bot.cases.room import Room
 from bot.detections.detection import Detection, Loaded, Problem
 from bot.detections.listing import check_detections, list_detections
 from bot.detections.loading import load_detection, load_detections
@@ -32,6 +35,8 @@ from bot.doctor import Diagnosis, examine
 from bot.domain.clock import WallClock
 from bot.domain.digests import Digest
 from bot.domain.errors import SayableError
+from bot.domain.proposals import ALL
+from bot.domain.refusals import Refusal
 from bot.domain.subjects import SubjectKind
 from bot.jobs.digest import market_now, read_digest
 from bot.ledger import audit
@@ -226,6 +231,49 @@ def doctor(*, as_json: bool) -> None:
 async def _examine() -> list[Diagnosis]:
     settings = read_settings()
     return [diagnosis async for diagnosis in examine(settings)]
+
+
+# ---- pause, resume
+
+_ACTION = click.argument("action", default=ALL)
+
+
+@cli.command()
+@_ACTION
+@click.option("--reason", required=True, help="Why: the cards and every refused press say it.")
+def pause(action: str, *, reason: str) -> None:
+    """Pause all effects on the marketplace at once, or those of one ACTION such as `refund`.
+
+    Resuming needs two people, in Slack.
+    """
+    scopes_of(action)
+    paused = _await(_in_room(lambda room: pause_unmanned(room, action, by="cli", reason=reason)))
+    if isinstance(paused, Refusal):
+        raise SayableError(_english(paused))
+    click.echo(f"Paused: {action}. Resuming needs two people in Slack: /cre resume")
+
+
+@cli.command()
+@_ACTION
+def resume(action: str) -> None:
+    """Ask in Slack that what is paused goes on; two people must approve it there.
+
+    A shell proves no person, so it can only ask.
+    """
+    asked = _await(_in_room(lambda room: propose_resume_unmanned(room, action, by="cli")))
+    if isinstance(asked, Refusal):
+        raise SayableError(_english(asked))
+    click.echo(f"Asked in Slack. {asked.missing} people must approve it there.")
+
+
+async def _in_room(work: Callable[[Room], Coroutine[Any, Any, T]]) -> T:
+    """Do something in the ledger's room as the application would."""
+    async with _with_ledger(read_settings()) as settings, app.room_of(settings) as room:
+        return await work(room)
+
+
+def _english(refusal: Refusal) -> str:
+    return refusal_sentence(refusal, messages_for("en"), read_settings().zone)
 
 
 # ---- db, market
