@@ -89,7 +89,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
             slots=tuple(tuple(role.value for role in slot) for slot in permitted.slots),
             approver_roles=tuple(role.value for role in permitted.approver_roles),
             now=now,
-            expires_at=now + timedelta(hours=room.policy.file.request_lifetime_hours)
+            expires_at=room.calendar.add_hours(now, room.policy.file.request_lifetime_hours)
             if waits
             else None,
             starts_at=starts_at,

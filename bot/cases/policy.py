@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
+import holidays
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bot.domain.calendar import Calendar
 from bot.domain.errors import SayableError
 from bot.domain.findings import Severity
 from bot.domain.refusals import Refusal, RefusalCode
@@ -111,6 +117,61 @@ class Cap(BaseModel):
         return self
 
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
+_YEARS = range(2024, 2045)
+
+
+class CalendarSection(BaseModel):
+    """When the team is there: hours a weekday, the holidays of a country, and days of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hours: Annotated[
+        Mapping[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], str],
+        Field(min_length=1),
+    ]
+    """As in `mon: "09:00-18:00"`; a day that is not named is free. An end of 24:00 is midnight."""
+    holidays: str | None = None
+    """A country's code, as in JP."""
+    closed: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _readable(self) -> CalendarSection:
+        for day, told in self.hours.items():
+            if _span(told) is None:
+                raise ValueError(f'the hours of {day} must look like "09:00-18:00", not {told!r}')
+        if self.holidays is not None and self.holidays not in holidays.list_supported_countries():
+            raise ValueError(f"no holidays are known of the country {self.holidays!r}")
+        return self
+
+    def calendar(self, zone: ZoneInfo) -> Calendar:
+        spans = {WEEKDAYS.index(day): _span(told) for day, told in self.hours.items()}
+        days = frozenset(self.closed)
+        if self.holidays is not None:
+            days |= _holidays_of(self.holidays)
+        return Calendar(
+            zone=zone,
+            hours={day: span for day, span in spans.items() if span is not None},
+            holidays=days,
+        )
+
+
+def _span(told: str) -> tuple[time, time] | None:
+    found = _HOURS.fullmatch(told)
+    if found is None:
+        return None
+    start, end = (int(found[1]), int(found[2])), (int(found[3]), int(found[4]))
+    if end <= start or end > (24, 0):
+        return None
+    return time(*start), time(0) if end == (24, 0) else time(*end)
+
+
+@cache
+def _holidays_of(country: str) -> frozenset[date]:
+    return frozenset(holidays.country_holidays(country, years=_YEARS))
+
+
 class PolicyFile(BaseModel):
     """The YAML file as written."""
 
@@ -124,6 +185,7 @@ class PolicyFile(BaseModel):
     escalation_wait_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
     actions: Mapping[str, ActionRule]
     caps: tuple[Cap, ...] = ()
+    calendar: CalendarSection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +210,11 @@ class Policy:
             for role, source in self.file.roles.items()
             if user_id in source.users or set(source.groups) & set(handles)
         )
+
+    def calendar(self, zone: ZoneInfo) -> Calendar:
+        """The team's calendar; without one in the file somebody is always there."""
+        section = self.file.calendar
+        return Calendar(zone=zone) if section is None else section.calendar(zone)
 
     @property
     def handles(self) -> frozenset[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.cases.policy import Policy, judge_person
 from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.calendar import Calendar
 from bot.domain.clock import Clock
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person
@@ -20,6 +22,7 @@ OPERATIONS = "operations"
 CARDS = "cards"
 POSTS = "posts"
 TOPICS = (OPERATIONS, CARDS, POSTS)
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +39,19 @@ class Room:
     """Everything is shown, decided and recorded, and nothing is changed in the marketplace."""
     security_channel: str = ""
     """Where pauses, changes of roles and of the policy, and emergencies are told; empty: where cards go."""
+    zone: ZoneInfo = TOKYO
+    """The team's, which its calendar is of."""
     take_back_s: float | None = None
     """In place of the policy's, as where the market's clock runs faster than ours."""
 
     @property
     def loud_channel(self) -> str:
         return self.security_channel or self.channel
+
+    @property
+    def calendar(self) -> Calendar:
+        """When the team is there; lifetimes of requests are counted in its hours."""
+        return self.policy.calendar(self.zone)
 
     @property
     def delay_s(self) -> float:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -8,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.cases.approving import approve, expire_requests, reject
 from bot.cases.deciding import Decided, decide, dismiss, stop_rest
+from bot.cases.policy import WEEKDAYS, CalendarSection, Policy
 from bot.cases.room import Press, Room
 from bot.domain.cases import CaseState, DecisionState, OperationState
 from bot.domain.refusals import Refusal, RefusalCode
@@ -274,3 +277,20 @@ async def test_the_database_refuses_what_the_rules_forbid(room: Room, change: st
     with pytest.raises(DBAPIError):
         async with room.engine.begin() as conn:
             await conn.execute(text(change))
+
+
+async def test_a_request_lives_for_business_hours(room: Room) -> None:
+    section = CalendarSection.model_validate(
+        {"hours": dict.fromkeys(WEEKDAYS, "09:00-10:00"), "holidays": "JP"}
+    )
+    file = room.policy.file.model_copy(update={"calendar": section})
+    room = replace(room, policy=Policy(file=file, hash=room.policy.hash))
+    view = await an_open_case(room)
+    await decide(room, press_of(view, "U0SATO"), cancel_choice("O-1"))
+    decision = (await reread(room, view)).decision
+    assert decision is not None
+    assert decision.expires_at is not None
+    lived = decision.expires_at - decision.requested_at
+    # An hour a day, so that eight of them take a week.
+    assert timedelta(days=7) <= lived <= timedelta(days=16)
+    assert decision.expires_at.astimezone(room.zone).hour in {9, 10}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -155,6 +157,18 @@ def test_somebody_of_another_workspace_is_nobody_here() -> None:
         ),
         ("roles: {}\nactions: {hold: {request: [agent], limit: 3}}", "actions.hold.limit"),
         ("roles: {}\nrequest_lifetime_hours: 0\nactions: {}", "request_lifetime_hours"),
+        ("roles: {}\nactions: {}\ncalendar: {hours: {mon: 9-18}}", "must look like"),
+        ("roles: {}\nactions: {}\ncalendar: {hours: {mon: '18:00-09:00'}}", "must look like"),
+        ("roles: {}\nactions: {}\ncalendar: {hours: {}}", "calendar.hours"),
+        (
+            "roles: {}\nactions: {}\ncalendar: {hours: {mon: '09:00-18:00'}, holidays: XX}",
+            "no holidays are known",
+        ),
+        ("roles: {}\nactions: {}\ncaps: [{per: person, window: day, actions: [hold]}]", "needs an"),
+        (
+            "roles: {}\nactions: {}\ncaps: [{per: person, window: day, actions: [hodl], count: 1}]",
+            "Did you mean `hold`?",
+        ),
     ],
 )
 def test_a_malformed_policy_is_named_in_a_sentence(
@@ -171,3 +185,29 @@ def test_a_malformed_policy_is_named_in_a_sentence(
 def test_a_policy_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(SayableError, match="cannot be read"):
         read_policy(tmp_path / "nowhere.yml", registry())
+
+
+def test_the_calendar_of_the_policy_knows_hours_holidays_and_days_of_its_own(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "policy.yml"
+    path.write_text(
+        "roles: {}\nactions: {}\ncalendar:\n"
+        "  hours: {mon: '09:00-18:00', tue: '09:00-24:00'}\n  holidays: JP\n  closed: [2026-12-01]\n",
+        encoding="utf-8",
+    )
+    zone = ZoneInfo("Asia/Tokyo")
+    calendar = read_policy(path, registry()).calendar(zone)
+    staffed = [
+        calendar.is_staffed(datetime(2026, month, day, hour, tzinfo=zone))
+        for month, day, hour in [
+            (11, 16, 12),  # a Monday
+            (11, 23, 12),  # a Monday, and Labour Thanksgiving Day
+            (11, 24, 23),
+            (11, 25, 12),
+            (12, 1, 12),
+        ]
+    ]
+    assert staffed == [True, False, True, False, False]
+    built_in = read_policy(DEFAULT_POLICY, registry()).calendar(zone)
+    assert built_in.is_staffed(datetime(2026, 11, 22, 3, tzinfo=zone))
