@@ -167,19 +167,12 @@ class Crowd:
             view = self.workspace.open_view(person)
 
     async def _ready_view(self, person: str) -> View | None:
-        def ready() -> View | None:
-            view = self.workspace.open_view(person)
-            if view is None:
-                return None
-            loading = len(view.blocks) == 1 and "submit" not in view.fields
-            told = view.fields.get("callback_id") == "act:message"
-            return None if loading and not told else view
-
+        """What the person sees once it is filled in; a modal is opened before a press is answered, or never."""
         with suppress(TimeoutError):
             async with asyncio.timeout(MODAL_S):
-                while True:
-                    view = ready()
-                    if view is not None:
+                while (view := self.workspace.open_view(person)) is not None:
+                    loading = len(view.blocks) == 1 and "submit" not in view.fields
+                    if not loading or view.fields.get("callback_id") == "act:message":
                         return view
                     await asyncio.sleep(0.03)
         return None

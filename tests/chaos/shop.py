@@ -18,7 +18,7 @@ from tests.playground.market.stage import add_account, add_order
 
 TOKEN = "market-token"
 EXECUTION_BOUND_S = 5
-CLASSES = {"suspend": "lookup", "release": "lookup", "reinstate": "lookup"}
+CLASSES = {"hold": "lookup", "suspend": "lookup", "release": "none"}
 """The verbs that are trusted less than the others, which honour their key."""
 FAULTS: dict[Fault, tuple[float, float]] = {
     Fault.ANSWER_LOST: (0.05, 1.0),
