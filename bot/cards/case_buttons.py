@@ -155,6 +155,8 @@ def _menu(view: CaseView, messages: Messages, more: list[Action]) -> Block:
     entries.append(_entry(view, "details", messages.t("Details…")))
     if view.state in {CaseState.OPEN, CaseState.PARTLY_DONE}:
         entries.append(_entry(view, "consult", messages.t("Ask the customer or escalate…")))
+    if view.state is CaseState.AWAITING_APPROVAL:
+        entries.append(_entry(view, "break_glass", messages.t("Emergency: break glass…")))
     admin_url = next((m.facts.admin_url for m in view.members if _is_web(m.facts.admin_url)), None)
     room = _MENU - len(entries) - (1 if admin_url else 0)
     for action in more[:room]:

@@ -46,7 +46,7 @@ def approve_modal(view: CaseView, decision: Decision, *, messages: Messages, tz:
     """Everything that the approval is bound to, before it is given."""
     return modal(
         "approve",
-        [*_request(view, decision, messages, tz), case_line(view, messages)],
+        [*request_blocks(view, decision, messages, tz), case_line(view, messages)],
         messages=messages,
         submit=messages.t("Approve"),
         meta=meta_of(view, decision_id=decision.decision_id),
@@ -69,7 +69,10 @@ def reject_modal(view: CaseView, decision: Decision, *, messages: Messages, tz: 
     )
 
 
-def _request(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo) -> Iterator[Block]:
+def request_blocks(
+    view: CaseView, decision: Decision, messages: Messages, tz: tzinfo
+) -> Iterator[Block]:
+    """A request as it was made: what it would do, who asked, for whom."""
     action = registry().get(decision.action)
     yield section(
         action_sentence(action, counts_of(decision.targets), messages, done=False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from bot.cards.blocks import Block, plain, section
-from bot.cards.modal_frames import modal
+from datetime import tzinfo
+
+from bot.cards.blocks import Block, line_input, plain, section
+from bot.cards.modal_decision import request_blocks
+from bot.cards.modal_frames import case_line, meta_of, modal
 from bot.cards.wording import case_name
+from bot.cases.breaking_glass import CONFIRM, MIN_REASON
+from bot.domain.cases import CaseView, Decision
 from bot.domain.proposals import Proposal
 from bot.domain.text import user_text
 from bot.locale import Messages
-
-CONFIRM = "BREAK GLASS"
-"""What must be typed, the same in every language."""
 
 
 def words_input(label: str, *, block_id: str, least: int, hint: str | None = None) -> Block:
@@ -30,6 +32,41 @@ def words_input(label: str, *, block_id: str, least: int, hint: str | None = Non
     if hint is not None:
         made["hint"] = plain(hint, 2000)
     return made
+
+
+def break_glass_modal(
+    view: CaseView, decision: Decision, *, messages: Messages, tz: tzinfo
+) -> Block:
+    """Exactly what would be carried out, and what it costs to do it alone."""
+    missing = decision.approvals_needed - len(decision.approvals)
+    return modal(
+        "break_glass",
+        [
+            section(
+                messages.n(
+                    "You let this through alone: {count} approval is missing.",
+                    "You let this through alone: {count} approvals are missing.",
+                    missing,
+                )
+                + "\n"
+                + messages.t(
+                    "Everybody is told at once, with your name and your reason, and somebody else"
+                    " must review it afterwards."
+                )
+            ),
+            *request_blocks(view, decision, messages, tz),
+            words_input(
+                messages.t("Why it cannot wait for another person"),
+                block_id="words",
+                least=MIN_REASON,
+            ),
+            line_input(messages.t("Type {word}", word=CONFIRM), block_id="confirm"),
+            case_line(view, messages),
+        ],
+        messages=messages,
+        submit=messages.t("Let it through"),
+        meta=meta_of(view, decision_id=decision.decision_id),
+    )
 
 
 def review_modal(proposal: Proposal, *, justified: bool, messages: Messages) -> Block:

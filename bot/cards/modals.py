@@ -11,7 +11,7 @@ from bot.cards.modal_by_hand import by_hand_modal
 from bot.cards.modal_consult import consult_modal
 from bot.cards.modal_decision import approve_modal, reject_modal
 from bot.cards.modal_details import details_modal
-from bot.cards.modal_emergency import review_modal
+from bot.cards.modal_emergency import break_glass_modal, review_modal
 from bot.cards.modal_frames import dismiss_modal, loading_modal, message_modal
 from bot.cards.modal_refund import refund_modal
 from bot.domain.actions import Action
@@ -22,6 +22,7 @@ from bot.locale import Messages
 __all__ = [
     "action_modal",
     "approve_modal",
+    "break_glass_modal",
     "by_hand_modal",
     "consult_modal",
     "details_modal",

@@ -17,7 +17,7 @@ from bot.cards.blocks import (
     sections_of,
 )
 from bot.cards.case_card import CardMessage
-from bot.cards.wording import actor_name, case_name, mention_groups, scope_name
+from bot.cards.wording import action_name, actor_name, case_name, mention_groups, scope_name
 from bot.domain.notices import Notice, NoticeKind
 from bot.domain.proposals import ProposalKind, ProposalState
 from bot.domain.text import user_text
@@ -25,6 +25,7 @@ from bot.locale import Messages
 
 _SECTIONS = 4
 _WORDS = 500
+_IDS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,31 @@ def _resumed(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa: 
                 name=actor_name(notice.by_name or notice.by, messages),
                 other=messages.series(actor_name(name, messages) for name in notice.names),
             ),
+        ),
+    )
+
+
+def _glass_broken(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
+    t = messages.t
+    case = case_name(notice.case_id) if notice.case_id is not None else "—"
+    ids = messages.series(user_text(id_, 60) for id_ in notice.subject_ids[:_IDS])
+    more = len(notice.subject_ids) - _IDS
+    if more > 0:
+        ids += " " + messages.n("and {count} more", "and {count} more", more)
+    facts = [case, action_name(notice.action, messages), ids]
+    if notice.amounts:
+        facts.append(messages.monies(notice.amounts[:3]))
+    return Drawn(
+        head=t("🚨 Emergency: {case} was let through by one person alone", case=case),
+        lines=(
+            t(
+                "{name} did it alone ({when}).",
+                name=actor_name(notice.by_name or notice.by, messages),
+                when=messages.moment(notice.at, tz) if notice.at else "—",
+            ),
+            t("Reason: {reason}", reason=words(notice.reason)),
+            messages.dots(fact for fact in facts if fact),
+            t("Somebody else must review it; that stays open until it is done."),
         ),
     )
 
@@ -192,6 +218,7 @@ def mentions_of(notice: Notice, sentence: str) -> str:
 DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.PAUSED: _paused,
     NoticeKind.RESUMED: _resumed,
+    NoticeKind.GLASS_BROKEN: _glass_broken,
     NoticeKind.PROPOSAL: _proposal,
 }
 """One drawing function a kind; a test looks that none is missing."""

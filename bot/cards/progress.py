@@ -261,6 +261,9 @@ def _people(view: CaseView, decision: Decision, messages: Messages) -> Iterator[
             person_name(approval.user_id, view.names, messages) for approval in decision.approvals
         )
         yield messages.t("approved by {name}", name=who)
+    if decision.broken_glass_by is not None:
+        alone = person_name(decision.broken_glass_by, view.names, messages)
+        yield messages.t("let through alone by {name} (emergency)", name=alone)
 
 
 def _what_was_done(decision: Decision | None, done: Sequence[Operation], messages: Messages) -> str:

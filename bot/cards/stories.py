@@ -48,6 +48,11 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
         case StoryKind.APPROVED:
             told = t("{name} approved: {action}.", name=who, action=action)
             return told + _starts(story, messages, tz)
+        case StoryKind.GLASS_BROKEN:
+            told = t(
+                "{name} let it through alone in an emergency: {action}.", name=who, action=action
+            )
+            return told + _quoted(story.note) + _starts(story, messages, tz)
         case StoryKind.REJECTED:
             return t("{name} rejected: {action}.", name=who, action=action) + reason
         case StoryKind.EXPIRED:

@@ -30,7 +30,7 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
             return entered
         person, view = entered
         decision = view.decision
-        refusal = await _waiting_refusal(conn, view, decision_id)
+        refusal = await waiting_refusal(conn, view, decision_id)
         if refusal is not None or decision is None:
             return refusal or Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
         given = await approval_of(conn, room, person, view, decision)
@@ -112,7 +112,7 @@ async def reject(
             return entered
         person, view = entered
         decision = view.decision
-        refusal = await _waiting_refusal(conn, view, decision_id)
+        refusal = await waiting_refusal(conn, view, decision_id)
         if refusal is not None or decision is None:
             return refusal or Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
         rule = room.policy.file.actions.get(decision.action)
@@ -194,9 +194,10 @@ async def expire_requests(room: Room) -> int:
     return len(overdue)
 
 
-async def _waiting_refusal(
+async def waiting_refusal(
     conn: AsyncConnection, view: CaseView, decision_id: str
 ) -> Refusal | None:
+    """Why this request cannot be answered now: it is another one, or it waits no more."""
     decision = view.decision
     if decision is None or decision.decision_id != decision_id:
         return Refusal(code=RefusalCode.STALE, case_id=view.case_id, at=view.updated_at)

@@ -25,6 +25,7 @@ from bot.ledger.caps import CapEntry, lock_caps
 DISMISS = "dismiss"
 DETAILS = "details"
 BY_HAND = "by_hand"
+BREAK_GLASS = "break_glass"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
@@ -97,6 +98,14 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
                 refusal = None
             else:
                 refusal = rules.no_role(room.policy, "reject", rule.approve if rule else ())
+        elif action == BREAK_GLASS:
+            decision = view.decision
+            if decision is None or decision.state is not DecisionState.AWAITING_APPROVAL:
+                return Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+            refusal = rules.judge_step(room.policy, action, person)
+            stopped = None if refusal else await brake(conn, decision.action)
+            if stopped is not None:
+                return stopped
         elif action == BY_HAND:
             if view.state is not CaseState.EXECUTING:
                 return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)

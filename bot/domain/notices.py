@@ -14,6 +14,8 @@ class NoticeKind(StrEnum):
     """`by`, `action` (`all` or one), `reason`."""
     RESUMED = "resumed"
     """`by` who proposed and `names` who agreed, `action`."""
+    GLASS_BROKEN = "glass_broken"
+    """`by`, `action`, `reason`, `amounts`, `case_id`, `subject_ids`."""
     PROPOSAL = "proposal"
     """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
     `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`.

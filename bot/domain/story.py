@@ -19,6 +19,8 @@ class StoryKind(StrEnum):
     REQUESTED = "requested"
     """`by`, `action`, `reason`, `note`, `expires_at`, `approver_groups` who should look."""
     APPROVED = "approved"
+    GLASS_BROKEN = "glass_broken"
+    """`by` let it through alone in an emergency, `action`, `note`."""
     REJECTED = "rejected"
     """`by`, `action`, `reason`."""
     EXPIRED = "expired"

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 RETRY = "retry"
 OPEN_ADMIN = "open_admin"
 NEXT = "next"
-MODALS = frozenset({"approve", "reject", "dismiss", "details", "consult", "by_hand"})
+MODALS = frozenset({"approve", "reject", "dismiss", "details", "consult", "by_hand", "break_glass"})
 """Steps of a case that ask something before they do anything."""
 
 
@@ -174,6 +174,8 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
         case "approve" | "reject" if view.decision is not None:
             draw = modals.approve_modal if name == "approve" else modals.reject_modal
             filled = draw(view, view.decision, messages=messages, tz=desk.tz)
+        case "break_glass" if view.decision is not None:
+            filled = modals.break_glass_modal(view, view.decision, messages=messages, tz=desk.tz)
         case "dismiss":
             filled = modals.dismiss_modal(view, messages=messages)
         case "consult":

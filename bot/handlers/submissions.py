@@ -11,6 +11,7 @@ from bot.cards import modals
 from bot.cards.modal_consult import CUSTOMER
 from bot.cards.modal_refund import amount_error, chosen_plan, open_plans, parse_amount
 from bot.cases.approving import approve, reject
+from bot.cases.breaking_glass import break_glass
 from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
@@ -22,6 +23,9 @@ from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk
 from bot.handlers.payloads import Submission
 from bot.handlers.proposals import on_words
+
+# What is answered at the field that was filled in wrongly, with the modal left open.
+_AT_FIELD = {RefusalCode.NO_REASON: "words", RefusalCode.WRONG_WORD: "confirm"}
 
 
 async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> None:
@@ -39,6 +43,14 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
                 submission.decision_id or "",
                 reason=reason,
                 note=submission.note,
+            )
+        case "break_glass":
+            answer = await break_glass(
+                desk.room,
+                press,
+                submission.decision_id or "",
+                reason=submission.fields.get("words", ""),
+                word=submission.fields.get("confirm", ""),
             )
         case "dismiss":
             answer = await dismiss(desk.room, press, reason=reason, note=submission.note)
@@ -70,6 +82,10 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
     if isinstance(answer, Decided):
         await ack()
         await desk.told(answer, name=submission.name, user_id=submission.user_id)
+        return
+    if answer.code in _AT_FIELD:
+        errors = {_AT_FIELD[answer.code]: await desk.sentence(submission.user_id, answer)}
+        await ack(response_action="errors", errors=errors)
         return
     if answer.code is RefusalCode.PLAN_CHANGED and submission.name in registry():
         shown = await _show_new_plan(desk, submission)

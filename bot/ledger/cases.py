@@ -612,12 +612,15 @@ async def end_decision(
     rejected_by: str | None = None,
     rejected_reason: str | None = None,
     starts_at: datetime | None = None,
+    broken_glass_by: str | None = None,
+    broken_glass_reason: str | None = None,
 ) -> bool:
     """Move a waiting decision to its end; False if it waits no more."""
     result = await conn.execute(
         text(
             """UPDATE ledger.decisions SET state = :state, decided_at = clock_timestamp(),
-                      rejected_by = :rejected_by, rejected_reason = :rejected_reason, starts_at = :starts_at
+                      rejected_by = :rejected_by, rejected_reason = :rejected_reason, starts_at = :starts_at,
+                      broken_glass_by = :broken_glass_by, broken_glass_reason = :broken_glass_reason
                 WHERE decision_id = :decision_id AND state = 'awaiting_approval'"""
         ),
         {
@@ -626,6 +629,8 @@ async def end_decision(
             "rejected_by": rejected_by,
             "rejected_reason": rejected_reason,
             "starts_at": starts_at,
+            "broken_glass_by": broken_glass_by,
+            "broken_glass_reason": broken_glass_reason,
         },
     )
     return result.rowcount == 1
