@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bot.domain.calendar import Calendar
+from bot.domain.cases import Decision
 from bot.domain.errors import SayableError
 from bot.domain.findings import Severity
 from bot.domain.refusals import Refusal, RefusalCode
@@ -38,6 +39,7 @@ STEPS = (
     "policy",
     "review",
     "break_glass",
+    "delegate",
 )
 """What people do to a case that is no action on the marketplace."""
 
@@ -186,6 +188,7 @@ class PolicyFile(BaseModel):
     actions: Mapping[str, ActionRule]
     caps: tuple[Cap, ...] = ()
     calendar: CalendarSection | None = None
+    new_approver_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +197,7 @@ class Policy:
 
     file: PolicyFile
     hash: str
+    text: str = ""
 
     def groups_of(self, roles: Collection[Role]) -> tuple[str, ...]:
         """Handles of the user groups that carry any of these roles."""
@@ -241,37 +245,51 @@ def read_policy(path: Path, actions: Collection[str]) -> Policy:
         SayableError: what is wrong and where, in one sentence.
     """
     try:
-        raw = path.read_bytes()
-        content = yaml.safe_load(raw)
+        text = path.read_bytes().decode()
     except OSError as error:
         raise SayableError(
             f"The policy file {path} cannot be read ({error.strerror}): set POLICY_FILE to one that can."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SayableError(f"The policy file {path} is not YAML: {_one_line(error)}.") from error
+    return parse_policy(text, actions, name=str(path))
+
+
+def parse_policy(text: str, actions: Collection[str], *, name: str) -> Policy:
+    """Check the text of a policy, from a file or from the ledger; `name` says which in what is wrong.
+
+    Raises:
+        SayableError: what is wrong and where, in one sentence.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SayableError(f"The policy file {name} is not YAML: {_one_line(error)}.") from error
     if not isinstance(content, dict):
-        raise SayableError(f"The policy file {path} must have `roles` and `actions` at its top.")
+        raise SayableError(f"The policy file {name} must have `roles` and `actions` at its top.")
     try:
         file = PolicyFile.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SayableError(
-            f"The policy file {path} is wrong at `{where}`: {first['msg']}."
+            f"The policy file {name} is wrong at `{where}`: {first['msg']}."
         ) from error
     known = {*actions, *STEPS}
-    for name in file.actions:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
+    for action in file.actions:
+        if action not in known:
+            near = get_close_matches(action, known, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise SayableError(f"The policy file {path} names an unknown action `{name}`.{hint}")
+            raise SayableError(f"The policy file {name} names an unknown action `{action}`.{hint}")
     for cap in file.caps:
-        for name in cap.actions:
-            if name not in actions:
-                near = get_close_matches(name, actions, 1)
+        for action in cap.actions:
+            if action not in actions:
+                near = get_close_matches(action, actions, 1)
                 hint = f" Did you mean `{near[0]}`?" if near else ""
-                raise SayableError(f"The policy file {path} caps an unknown action `{name}`.{hint}")
-    return Policy(file=file, hash=hashlib.sha256(raw).hexdigest())
+                raise SayableError(
+                    f"The policy file {name} caps an unknown action `{action}`.{hint}"
+                )
+    return Policy(file=file, hash=hashlib.sha256(text.encode()).hexdigest(), text=text)
 
 
 def judge_person(person: Person | None, age_s: float, home_team: str) -> Refusal | None:
@@ -392,6 +410,28 @@ def judge_approval(
         left = [slot for slot in slots if not any(set(slot) & set(roles) for roles in given)]
         return no_role(policy, "approve", tuple(role for slot in left for role in slot))
     return None
+
+
+def judge_waiting(
+    policy: Policy, decision: Decision, person: Person, *, opened_by: str | None
+) -> Refusal | None:
+    """Whether this person may approve this waiting decision as it stands."""
+    return judge_approval(
+        policy,
+        decision.action,
+        person,
+        requested_by=decision.requested_by,
+        opened_by=opened_by,
+        approved_by=[
+            user_id
+            for approval in decision.approvals
+            for user_id in (approval.user_id, approval.on_behalf_of)
+            if user_id is not None
+        ],
+        amounts=decision.amounts,
+        slots=tuple(tuple(Role(role) for role in slot) for slot in decision.slots),
+        given=[[Role(role) for role in approval.roles] for approval in decision.approvals],
+    )
 
 
 def fills(slots: Slots, people: Sequence[Collection[Role]]) -> bool:
