@@ -204,6 +204,8 @@ class Publisher:
             dry_run=self._room.dry_run,
         )
         message_ts = claim.row["message_ts"]
+        # One that was found standing shows what the case was then: it is drawn once more.
+        found = message_ts is None and claim.row["post_started_at"] is not None
         try:
             if message_ts is None:
                 message_ts = await self._post_once(
@@ -233,7 +235,7 @@ class Publisher:
                 claim,
                 set_="""attempts = 0, message_ts = :ts, post_started_at = NULL, last_error = NULL,
                         published_revision = :revision""",
-                params={"ts": message_ts, "revision": view.revision},
+                params={"ts": message_ts, "revision": 0 if found else view.revision},
             )
         self._room.bell.ring(POSTS)
         return True

@@ -47,7 +47,13 @@ class Bell:
         while True:
             try:
                 await self._serve()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # The driver's own InternalClientError, too: that is how a server's death can look in the middle of a call.
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+            ) as error:
                 logger.warning("bell lost its connection: %s", type(error).__name__)
             await asyncio.sleep(RECONNECT_S)
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
+
 SPEED_UP = 20.0
 """The workspace's rate limits are so many times Slack's."""
 
@@ -43,10 +45,12 @@ POINTS: dict[str, tuple[str, ...]] = {
 """Where a process can be told to die: by name, the functions that this is a wrapper around."""
 
 # Short, so that what a killed process had in hand is taken up again while somebody still watches.
-LEASES = {
-    "bot.executor:Executor.__init__": {"lease_s": 12.0, "send_timeout_s": 3.0},
-    "bot.publisher:LEASE_S": 10.0,
+LEASES: dict[str, Any] = {
+    "bot.executor:Executor.__init__": {"lease_s": 15.0, "send_timeout_s": 3.0},
+    "bot.publisher:LEASE_S": 12.0,
     "bot.jobs.ticker:LEASE_S": 20.0,
+    # No call may outlive the lease under which it was begun, here as there.
+    "bot.app:HTTP_TIMEOUT": aiohttp.ClientTimeout(total=4, connect=2),
 }
 
 

@@ -36,6 +36,8 @@ from tests.chaos.shop import TOKEN, CountingMarketplace, Rings
 from tests.chaos.town import ALERTS, Calls, a_town, people, seeded, slack_json
 from tests.chaos.trouble import Trouble
 
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""How the death of a server can look in the middle of a call."""
 RULES = Path(__file__).parent / "rules"
 BOTS = 3
 WAITING_WANTED = 8
@@ -227,7 +229,7 @@ class World:
             if self._watching is None:
                 self._watching = await asyncpg.connect(self.postgres.auditor_dsn)
             number: int = await self._watching.fetchval(query, timeout=10)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        except (*AWAY, TimeoutError):
             self._watching = None
             return None
         return number

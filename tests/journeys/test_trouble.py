@@ -17,7 +17,7 @@ from bot.domain.errors import SayableError
 from bot.playground.market.faults import Fault
 from bot.playground.workspace.faults import FaultKind
 from bot.settings import Settings
-from tests.journeys.stage import ALERTS, APPROVER, QUICK, Stage
+from tests.journeys.stage import AGENT, ALERTS, APPROVER, QUICK, Stage, buttons_of
 
 
 @asynccontextmanager
@@ -132,6 +132,26 @@ async def test_a_post_whose_answer_was_lost_is_found_not_repeated(stage: Stage) 
     async with asyncio.timeout(30):
         while (await stage.case(card)).message_ts is None:
             await asyncio.sleep(0.05)
+    assert len(stage.cards()) == 1
+
+
+async def test_a_post_that_is_found_later_shows_what_the_case_has_become(stage: Stage) -> None:
+    stage.workspace.fail("chat.postMessage", FaultKind.DROPPED, after=True, times=1)
+    # Until the case has moved nobody can find out whether the card stands.
+    unseen = stage.workspace.fail("conversations.history", FaultKind.SERVER_ERROR)
+    await stage.self_dealing("O-1")
+    await stage.detect_now()
+    first = await stage.card_with("O-1")
+    assert (await stage.press(AGENT, first, "hold")).ok
+    async with asyncio.timeout(30):
+        while (await stage.market.effects("O-1")) == []:
+            await asyncio.sleep(0.05)
+    stage.workspace.faults.clear(unseen)
+    async with stage.engine.begin() as conn:
+        await conn.execute(text("UPDATE ledger.cards SET due_at = clock_timestamp()"))
+    await stage.until(
+        lambda: "act:hold" not in buttons_of(stage.cards()[0]), what=lambda: "a card that is held"
+    )
     assert len(stage.cards()) == 1
 
 
