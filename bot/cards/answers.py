@@ -28,6 +28,7 @@ from bot.cards.wording import (
 from bot.domain.audit import AuditTag
 from bot.domain.cases import CaseState, QueueEntry
 from bot.domain.proposals import Pause, Proposal, ProposalKind, ProposalState
+from bot.domain.roles import Delegation
 from bot.domain.text import escape, user_text
 from bot.domain.verbs import Verb
 from bot.locale import N_, Messages
@@ -78,6 +79,8 @@ _TAGS = {
     AuditTag.POLICY_ADOPTED: N_("policy in force"),
     AuditTag.GLASS_BROKEN: N_("let through alone in an emergency"),
     AuditTag.GLASS_REVIEWED: N_("emergency reviewed"),
+    AuditTag.DELEGATED: N_("a stand-in named"),
+    AuditTag.DELEGATION_ENDED: N_("stand-in ended"),
     AuditTag.ROLES_CHANGED: N_("roles changed"),
     AuditTag.LEDGER_STARTED: N_("process started"),
 }
@@ -343,4 +346,37 @@ def _answer(head: str, lines: Sequence[str]) -> Answer:
     return Answer(
         text=message_text([head, *lines]),
         blocks=[section(head), *sections_of(lines, _SECTIONS)],
+    )
+
+
+def delegations(
+    found: Sequence[Delegation], names: Mapping[str, str], *, messages: Messages, tz: tzinfo
+) -> Answer:
+    """Who stands in for whom, and until when."""
+    if not found:
+        return Answer(text=messages.t("Nobody stands in for anybody now."))
+    lines = [
+        messages.t(
+            "{person} stands in for {other}: {days}",
+            person=escape(names.get(one.to_user, one.to_user)),
+            other=escape(names.get(one.from_user, one.from_user)),
+            days=" – ".join(
+                dict.fromkeys(
+                    messages.day(when, tz)
+                    for when in (one.starts_at, one.ends_at - timedelta(minutes=1))
+                )
+            ),
+        )
+        for one in found
+    ]
+    return Answer(text="\n".join(lines))
+
+
+def delegation_ended(count: int, *, messages: Messages) -> Answer:
+    return Answer(
+        text=messages.n(
+            "You are back: {count} delegation has ended.",
+            "You are back: {count} delegations have ended.",
+            count,
+        )
     )

@@ -11,6 +11,7 @@ from bot.cards.plan_words import step_words
 from bot.cards.wording import (
     account_kind,
     action_name,
+    approver_name,
     count_of,
     evidence_value,
     failed_line,
@@ -194,9 +195,7 @@ def _decided(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo)
         messages.t(_DECISION_STATES[decision.state]),
     ]
     if decision.approvals:
-        who = messages.all_of(
-            person_name(a.user_id, view.names, messages) for a in decision.approvals
-        )
+        who = messages.all_of(approver_name(a, view.names, messages) for a in decision.approvals)
         parts.append(messages.t("approved by {name}", name=who))
     if decision.taken_back_by is not None:
         who = person_name(decision.taken_back_by, view.names, messages)

@@ -17,7 +17,7 @@ from bot.cards.blocks import (
     sections_of,
 )
 from bot.cards.case_card import CardMessage
-from bot.cards.wording import action_name, actor_name, case_name, mention_groups, scope_name
+from bot.cards.wording import ROLES, action_name, actor_name, case_name, mention_groups, scope_name
 from bot.domain.notices import Notice, NoticeKind
 from bot.domain.proposals import ProposalKind, ProposalState
 from bot.domain.text import user_text
@@ -116,6 +116,65 @@ def _glass_broken(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
     )
 
 
+def _new_role(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
+    t = messages.t
+    role = t(ROLES[notice.role]) if notice.role in ROLES else "—"
+    name = actor_name(notice.person_name or notice.person, messages)
+    lines = [t("{name} is in a user group that carries this role now.", name=name)]
+    if notice.until is not None:
+        when = messages.moment(notice.until, tz)
+        lines.append(t("It counts from {when} on.", when=when))
+    lines.append(t("If nobody meant that, take them out of the group and say so here."))
+    return Drawn(head=t("👤 New role “{role}”: {name}", role=role, name=name), lines=tuple(lines))
+
+
+def _delegated(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
+    t = messages.t
+    names = {
+        "person": actor_name(notice.person_name or notice.person, messages),
+        "other": actor_name(notice.by_name or notice.by, messages),
+    }
+    if notice.kind is NoticeKind.DELEGATION_ENDED:
+        return Drawn(head=t("🔁 {person} stands in for {other} no more", **names))
+    days = [messages.day(when, tz) for when in (notice.at, notice.until) if when is not None]
+    return Drawn(
+        head=t("🔁 {person} stands in for {other}", **names),
+        lines=(
+            t(
+                "{days}: {person} may approve what {other} may, but nothing that either asked for.",
+                days=" – ".join(dict.fromkeys(days)),
+                **names,
+            ),
+            t(
+                "Said by {name}.",
+                name=messages.series(actor_name(one, messages) for one in notice.names),
+            ),
+        ),
+    )
+
+
+def _policy_adopted(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa: ARG001
+    who = (
+        messages.t(
+            "Approved by {names}.",
+            names=messages.series(actor_name(name, messages) for name in notice.names),
+        )
+        if notice.names
+        else messages.t("It came from the policy's file, whose changes are reviewed.")
+    )
+    return Drawn(
+        head=messages.t("📘 Another policy is in force"),
+        lines=(who, *_policy_lines(notice, messages)),
+        small=(messages.t("▲ lets more through, ▼ less"),) if notice.lines else (),
+    )
+
+
+def _policy_lines(notice: Notice, messages: Messages) -> list[str]:
+    if not notice.lines:
+        return [messages.t("Only its words changed, nothing of what it allows.")]
+    return [user_text(line, 300) for line in notice.lines]
+
+
 def _proposal(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
     """What is asked, who agreed so far, and the buttons while it is open."""
     t = messages.t
@@ -131,7 +190,7 @@ def _proposal(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
         case "policy":
             head = t("🟠 Put the changed policy in force?")
             lines.append(t("The policy was changed by {name} ({when}).", name=name, when=when))
-            lines += [f"・{user_text(line, 300)}" for line in notice.lines]
+            lines += _policy_lines(notice, messages)
         case _:
             head = t("🟠 Review: {case} was let through by one person", case=case)
             lines.append(t("{name} did it alone ({when}).", name=name, when=when))
@@ -142,6 +201,7 @@ def _proposal(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
     return Drawn(
         head=head,
         lines=tuple(lines),
+        small=(t("▲ lets more through, ▼ less"),) if notice.lines else (),
         mentions=mentions_of(notice, t("Please answer this.")) if is_open else "",
         buttons=_proposal_buttons(notice, messages) if is_open else (),
     )
@@ -219,6 +279,10 @@ DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.PAUSED: _paused,
     NoticeKind.RESUMED: _resumed,
     NoticeKind.GLASS_BROKEN: _glass_broken,
+    NoticeKind.NEW_ROLE: _new_role,
+    NoticeKind.DELEGATED: _delegated,
+    NoticeKind.DELEGATION_ENDED: _delegated,
+    NoticeKind.POLICY_ADOPTED: _policy_adopted,
     NoticeKind.PROPOSAL: _proposal,
 }
 """One drawing function a kind; a test looks that none is missing."""

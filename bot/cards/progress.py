@@ -9,6 +9,7 @@ from bot.actions import registry
 from bot.cards.wording import (
     action_name,
     action_sentence,
+    approver_name,
     counts_of,
     failed_line,
     money_of,
@@ -258,7 +259,7 @@ def _people(view: CaseView, decision: Decision, messages: Messages) -> Iterator[
     yield messages.t("requested by {name}", name=by)
     if decision.approvals:
         who = messages.all_of(
-            person_name(approval.user_id, view.names, messages) for approval in decision.approvals
+            approver_name(approval, view.names, messages) for approval in decision.approvals
         )
         yield messages.t("approved by {name}", name=who)
     if decision.broken_glass_by is not None:

@@ -116,6 +116,13 @@ def refusal_sentence(
             )
         case RefusalCode.QUEUE_EMPTY:
             return t("No case waits for somebody to take it. All open ones: `/cre queue`.")
+        case RefusalCode.NOT_YET:
+            return t(
+                "Your role is new and counts from {when} on. Until then, please ask a colleague.",
+                when=when or "—",
+            )
+        case RefusalCode.BAD_DELEGATION:
+            return t(_DELEGATIONS.get(refusal.detail or "", _DELEGATIONS["dates"]))
         case RefusalCode.OVER_LIMIT:
             return _over_limit(refusal, messages)
         case RefusalCode.CAP_REACHED:
@@ -194,6 +201,19 @@ def _over_limit(refusal: Refusal, messages: Messages) -> str:
         action=what,
     )
 
+
+_DELEGATIONS = {
+    "dates": N_(
+        "That was not understood. Please write `/cre delegate @name 2026-12-01 2026-12-05`:"
+        " who stands in, and from which day until which."
+    ),
+    "self": N_("Nobody can stand in for themselves."),
+    "past": N_("That time is over, or ends before it begins. Please check the days."),
+    "long": N_("Nobody can be stood in for longer than 60 days at once."),
+    "person": N_("Only members of this workspace can stand in, not guests or bots."),
+    "nothing": N_("This person may approve nothing, so there is nothing to stand in for."),
+    "outsider": N_("Only somebody who has a role here can stand in."),
+}
 
 _CAPS = {
     "person": N_("what one person may decide"),

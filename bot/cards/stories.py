@@ -46,6 +46,9 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
         case StoryKind.REQUESTED:
             return _requested(story, messages, tz, who) + reason
         case StoryKind.APPROVED:
+            other = story.on_behalf_of_name
+            if other is not None:
+                who = t("{person} for {other}", person=who, other=escape(address(other, messages)))
             told = t("{name} approved: {action}.", name=who, action=action)
             return told + _starts(story, messages, tz)
         case StoryKind.GLASS_BROKEN:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, tzinfo
 
 from bot.actions import registry
 from bot.domain.actions import Action
-from bot.domain.cases import CaseView, Member, MemberFacts, Operation, OperationState
+from bot.domain.cases import Approval, CaseView, Member, MemberFacts, Operation, OperationState
 from bot.domain.findings import Evidence, EvidenceType, Finding, Severity
 from bot.domain.proposals import ALL
 from bot.domain.subjects import Subject, SubjectKind
@@ -61,6 +61,7 @@ STEPS = {
     "take_back": N_("Taking a decision back"),
     "consult": N_("Asking the customer or escalating"),
     "by_hand": N_("Recording what was done by hand"),
+    "delegate": N_("Letting somebody stand in"),
 }
 
 _STATUSES = {
@@ -274,6 +275,15 @@ def verb_done(verb: Verb, count: int, messages: Messages) -> str:
 
 def verb_name(verb: Verb, messages: Messages) -> str:
     return messages.t(_VERB_NAMES[verb])
+
+
+def approver_name(approval: Approval, names: Mapping[str, str], messages: Messages) -> str:
+    """Who approved, and in whose place where they stood in for somebody."""
+    name = person_name(approval.user_id, names, messages)
+    if approval.on_behalf_of is None:
+        return name
+    other = person_name(approval.on_behalf_of, names, messages)
+    return messages.t("{person} for {other}", person=name, other=other)
 
 
 def cap_words(view: CaseView, messages: Messages) -> Iterator[str]:

@@ -78,6 +78,7 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
                 by_name=person.display_name,
                 action=decision.action,
                 starts_at=decision.starts_at,
+                on_behalf_of_name=await _name_of(conn, given.on_behalf_of),
             ),
             dedupe_key=f"approval:{decision_id}:{press.user_id}",
         )
@@ -89,7 +90,11 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
                     tag=AuditTag.DECISION_APPROVED,
                     case_id=view.case_id,
                     decision_id=decision_id,
-                    details={"params_hash": decision.params_hash, "complete": complete},
+                    details={
+                        "params_hash": decision.params_hash,
+                        "complete": complete,
+                        **({"on_behalf_of": given.on_behalf_of} if given.on_behalf_of else {}),
+                    },
                 )
             ],
         )
@@ -100,6 +105,12 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
         awaiting_approval=not complete,
         starts_at=decision.starts_at,
     )
+
+
+async def _name_of(conn: AsyncConnection, user_id: str | None) -> str | None:
+    if user_id is None:
+        return None
+    return (await cases.read_names(conn, [user_id])).get(user_id, user_id)
 
 
 async def reject(

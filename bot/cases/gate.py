@@ -12,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.actions import registry
 from bot.cases import policy as rules
 from bot.cases.caps import caps_left, earlier_alone, entries_of, leeway_for
+from bot.cases.delegating import stand_in
 from bot.cases.freezing import amounts_of
 from bot.cases.room import Press, Room, deny, know, stale
 from bot.cases.targets import targets_of
 from bot.domain.cases import Approval, CaseState, CaseView, Decision, DecisionState
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
-from bot.domain.roles import Person, Role
+from bot.domain.roles import Person
 from bot.ledger import cases, switches
 from bot.ledger.caps import CapEntry, lock_caps
 
@@ -171,19 +172,18 @@ async def approval_of(
     conn: AsyncConnection, room: Room, person: Person, view: CaseView, decision: Decision
 ) -> Approval | Refusal:
     """What this person's approval of a waiting request would be, their own caps included."""
-    refusal = rules.judge_approval(
-        room.policy,
-        decision.action,
-        person,
-        requested_by=decision.requested_by,
-        opened_by=view.opened_by,
-        approved_by=[approval.user_id for approval in decision.approvals],
-        amounts=decision.amounts,
-        slots=tuple(tuple(Role(role) for role in slot) for slot in decision.slots),
-        given=[[Role(role) for role in approval.roles] for approval in decision.approvals],
+    given = Approval(
+        user_id=person.user_id,
+        at=view.updated_at,
+        roles=tuple(sorted(role.value for role in person.roles)),
     )
+    refusal = rules.judge_waiting(room.policy, decision, person, opened_by=view.opened_by)
     if refusal is not None:
-        return refusal
+        # Their own roles do not suffice: somebody who is away may have lent them theirs.
+        lent = await stand_in(conn, room, person, view, decision)
+        if lent is None:
+            return refusal
+        given = lent
     await lock_caps(conn)
     leeway = await leeway_for(
         conn,
@@ -193,11 +193,7 @@ async def approval_of(
         entries_of(view, decision.targets, decision.plans),
         own_only=True,
     )
-    return leeway.own or Approval(
-        user_id=person.user_id,
-        at=view.updated_at,
-        roles=tuple(sorted(role.value for role in person.roles)),
-    )
+    return leeway.own or given
 
 
 async def needs_second_person(

@@ -44,6 +44,12 @@ class Room:
     take_back_s: float | None = None
     """In place of the policy's, as where the market's clock runs faster than ours."""
 
+    def adopt(self, policy: Policy) -> None:
+        """Go on under another policy. The only thing of a room that changes while it is used: everybody
+        who holds the room must see it at once, and nobody may hold an older one.
+        """
+        object.__setattr__(self, "policy", policy)
+
     @property
     def loud_channel(self) -> str:
         return self.security_channel or self.channel
@@ -106,6 +112,8 @@ async def deny(
     conn: AsyncConnection, user_id: str, refusal: Refusal, *, action: str, case_id: int | None
 ) -> Refusal:
     """Write a denial to the log; denials are as much part of the truth as decisions."""
+    if refusal.code is RefusalCode.NO_ROLE:
+        refusal = await _unless_new(conn, user_id, refusal)
     await audit.append(
         conn,
         [
@@ -118,6 +126,15 @@ async def deny(
         ],
     )
     return await with_group_ids(conn, refusal)
+
+
+async def _unless_new(conn: AsyncConnection, user_id: str, refusal: Refusal) -> Refusal:
+    """Where the role that is missing is only too new, that is what the person must know."""
+    found = await people.read_person(conn, user_id)
+    waits = [at for role, at in (found[0].not_yet if found else ()) if role.value in refusal.roles]
+    if not waits:
+        return refusal
+    return Refusal(code=RefusalCode.NOT_YET, action=refusal.action, at=min(waits))
 
 
 async def stale(conn: AsyncConnection, head: CaseHead) -> Refusal:

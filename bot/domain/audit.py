@@ -43,6 +43,8 @@ class AuditTag(StrEnum):
     POLICY_ADOPTED = "policy:file:adopted"
     GLASS_BROKEN = "person:glass:broken"
     GLASS_REVIEWED = "person:glass:reviewed"
+    DELEGATED = "person:delegation:made"
+    DELEGATION_ENDED = "person:delegation:ended"
     ROLES_CHANGED = "slack:roles:changed"
     LEDGER_STARTED = "system:process:started"
 

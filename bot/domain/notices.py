@@ -16,6 +16,13 @@ class NoticeKind(StrEnum):
     """`by` who proposed and `names` who agreed, `action`."""
     GLASS_BROKEN = "glass_broken"
     """`by`, `action`, `reason`, `amounts`, `case_id`, `subject_ids`."""
+    NEW_ROLE = "new_role"
+    """`person`, `role`, `at` from when on it counts; `until` is set where that is only later."""
+    DELEGATED = "delegated"
+    """`by` lets `person` stand in from `at` until `until`; `names`: who said so."""
+    DELEGATION_ENDED = "delegation_ended"
+    POLICY_ADOPTED = "policy_adopted"
+    """`by` `file`, or `names` of those who agreed; `lines` of what changed."""
     PROPOSAL = "proposal"
     """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
     `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`.

@@ -31,3 +31,17 @@ class Person:
     is_deleted: bool = False
     roles: frozenset[Role] = field(default_factory=frozenset)
     synced_at: datetime | None = None
+    not_yet: tuple[tuple[Role, datetime], ...] = ()
+    """Roles that they newly got, which count only from that moment on; they are not among `roles`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """`to_user` may approve with what `from_user` may, while it lasts."""
+
+    delegation_id: str
+    from_user: str
+    to_user: str
+    starts_at: datetime
+    ends_at: datetime
+    created_by: str

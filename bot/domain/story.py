@@ -76,6 +76,8 @@ class Story:
     expires_at: datetime | None = None
     starts_at: datetime | None = None
     """Until then a decision can be taken back."""
+    on_behalf_of_name: str | None = None
+    """In whose place somebody approved."""
     mention: str | None = None
     """A user id to be mentioned, since that person must act."""
     approver_groups: tuple[str, ...] = ()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.cases.room import Room
+from bot.cases.room import POSTS, Room
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.roles import Person
-from bot.ledger import audit, people
+from bot.domain.notices import Notice, NoticeKind
+from bot.domain.roles import Person, Role
+from bot.ledger import audit, people, posts, roles
+from bot.ledger.roles import RoleSpan
 
 logger = logging.getLogger(__name__)
+
+_TOLD = frozenset({Role.APPROVER, Role.ADMIN, Role.BREAK_GLASS})
 
 
 async def sync_people(room: Room, client: AsyncWebClient) -> bool:
@@ -36,21 +42,47 @@ async def sync_people(room: Room, client: AsyncWebClient) -> bool:
         logger.warning("roles could not be synced from Slack: %s", code or type(error).__name__)
         return False
     synced = [_person(member, room, handles_of.get(member["id"], set())) for member in members]
+    names = {person.user_id: person.display_name for person in synced}
     async with room.engine.begin() as conn:
         changed = await people.store_people(conn, synced)
         await people.store_groups(conn, groups)
+        waits = {Role.APPROVER: room.policy.file.new_approver_hours}
+        for span in await roles.keep_spans(conn, synced, waits):
+            await _tell_new_role(conn, room, span, names)
         await audit.append(
             conn,
             [
                 AuditEntry(
                     actor="system",
                     tag=AuditTag.ROLES_CHANGED,
-                    details={"person": user_id, "roles": list(roles)},
+                    details={"person": user_id, "roles": list(held)},
                 )
-                for user_id, roles in sorted(changed.items())
+                for user_id, held in sorted(changed.items())
             ],
         )
+    room.bell.ring(POSTS)
     return True
+
+
+async def _tell_new_role(
+    conn: AsyncConnection, room: Room, span: RoleSpan, names: Mapping[str, str]
+) -> None:
+    """Whoever looks after security hears of each role that lets money move or brakes be lifted."""
+    if span.role not in _TOLD:
+        return
+    await posts.queue_notice(
+        conn,
+        Notice(
+            kind=NoticeKind.NEW_ROLE,
+            person=span.user_id,
+            person_name=names.get(span.user_id),
+            role=span.role.value,
+            at=span.since,
+            until=span.effective_at if span.effective_at > span.since else None,
+        ),
+        channel=room.loud_channel,
+        dedupe_key=f"new_role:{span.user_id}:{span.role}:{span.since.isoformat()}",
+    )
 
 
 async def _all_users(client: AsyncWebClient) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,8 +18,11 @@ async def read_person(conn: AsyncConnection, user_id: str) -> tuple[Person, floa
     row = (
         await conn.execute(
             text(
-                """SELECT *, extract(epoch FROM clock_timestamp() - synced_at)::float AS age_s
-                     FROM ledger.people WHERE user_id = :user_id"""
+                """SELECT p.*, extract(epoch FROM clock_timestamp() - synced_at)::float AS age_s,
+                          coalesce((SELECT jsonb_object_agg(s.role, s.effective_at) FROM ledger.role_spans s
+                                     WHERE s.user_id = p.user_id AND s.until IS NULL
+                                       AND s.effective_at > clock_timestamp()), '{}') AS not_yet
+                     FROM ledger.people p WHERE user_id = :user_id"""
             ),
             {"user_id": user_id},
         )
@@ -33,10 +37,25 @@ async def read_person(conn: AsyncConnection, user_id: str) -> tuple[Person, floa
         is_bot=row.is_bot,
         is_guest=row.is_guest,
         is_deleted=row.is_deleted,
-        roles=frozenset(Role(role) for role in row.roles),
+        roles=frozenset(Role(role) for role in row.roles if role not in row.not_yet),
         synced_at=row.synced_at,
+        not_yet=tuple(
+            (Role(role), datetime.fromisoformat(at)) for role, at in sorted(row.not_yet.items())
+        ),
     )
     return person, row.age_s
+
+
+async def find_by_display_name(conn: AsyncConnection, name: str) -> Sequence[str]:
+    """The ids of those people of the workspace who show this name."""
+    rows = await conn.execute(
+        text(
+            """SELECT user_id FROM ledger.people
+                WHERE display_name = :name AND NOT is_deleted AND NOT is_bot ORDER BY user_id"""
+        ),
+        {"name": name},
+    )
+    return [row.user_id for row in rows]
 
 
 async def store_people(
