@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -25,7 +25,9 @@ from bot import app
 from bot.actions import registry
 from bot.cards.digest_card import digest_card
 from bot.cards.refusals import refusal_sentence
+from bot.cases.access import Access, access_at
 from bot.cases.pausing import pause_unmanned, propose_resume_unmanned, scopes_of
+from bot.cases.policy import DEFAULT_POLICY, read_policy
 from bot.cases.room import Room
 from bot.detections.detection import Detection, Loaded, Problem
 from bot.detections.listing import check_detections, list_detections
@@ -441,6 +443,54 @@ def _load(settings: Settings, files: tuple[Path, ...]) -> Loaded:
         else:
             problems += found
     return Loaded(detections=tuple(detections), problems=tuple(problems))
+
+
+# ---- access
+
+
+@cli.command("access")
+@click.option(
+    "--at",
+    "at",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    help="A day (its end) or a moment, in TIMEZONE; not given: now.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def access_command(*, at: datetime | None, as_json: bool) -> None:
+    """Who could ask for and approve what, at a moment: the roles of then by the policy of then."""
+    settings = read_settings()
+    moment = datetime.now(settings.zone)
+    if at is not None:
+        # A day without a time stands for all of it, so its end is what counts.
+        whole_day = at.time() == datetime.min.time()
+        moment = min(moment, at.replace(tzinfo=settings.zone) + timedelta(days=int(whole_day)))
+    found = _await(_access(settings, moment))
+    if as_json:
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False, default=str))
+        return
+    since = found.policy_since
+    if since is None:
+        click.echo(
+            "No policy was stored at that time: what follows is by the policy file of now.",
+            err=True,
+        )
+    else:
+        click.echo(
+            f"By the policy in force since {since.astimezone(settings.zone):%Y-%m-%d %H:%M}."
+        )
+    if not found.people:
+        click.echo("Nobody had a role then, as far as the ledger knows.")
+    for person in found.people:
+        roles = ", ".join([*person.roles, *(f"{role} (not yet)" for role in person.not_yet)])
+        click.echo(f"{person.user_id} {person.name}: {roles}")
+        click.echo(f"    may ask for: {', '.join(person.may_request) or 'nothing'}")
+        click.echo(f"    may approve: {', '.join(person.may_approve) or 'nothing'}")
+
+
+async def _access(settings: Settings, at: datetime) -> Access:
+    present = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
+    async with _ledger_connection() as conn:
+        return await access_at(conn, at, present)
 
 
 # ---- audit

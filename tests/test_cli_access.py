@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from asyncio import run
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from tests.conftest import LedgerDatabase
+from tests.test_cli import Mimawari, mimawari
+
+__all__ = ["mimawari"]
+
+HISTORY = """
+INSERT INTO ledger.people (user_id, team_id, display_name, locale, is_bot, is_guest, is_deleted, roles, synced_at)
+VALUES ('U0TANAKA', 'T', '田中', 'ja', false, false, false, '{approver}', now()),
+       ('U0SATO', 'T', '佐藤', 'ja', false, false, false, '{agent}', now());
+INSERT INTO ledger.role_spans (user_id, role, since, effective_at, until) VALUES
+  ('U0TANAKA', 'approver', '2026-10-01T00:00Z', '2026-10-02T00:00Z', NULL),
+  ('U0SATO', 'agent', '2026-10-01T00:00Z', '2026-10-01T00:00Z', '2026-10-20T00:00Z');
+"""
+
+
+def tell_history(ledger: LedgerDatabase, policy: str | None = None) -> None:
+    async def tell() -> None:
+        conn = await asyncpg.connect(ledger.dsn)
+        await conn.execute(HISTORY)
+        if policy is not None:
+            await conn.execute(
+                """INSERT INTO ledger.policies (hash, body, adopted_at, source)
+                   VALUES (repeat('0', 64), $1, '2026-10-01T00:00Z', 'file')""",
+                policy,
+            )
+        await conn.close()
+
+    run(tell())
+
+
+def test_access_tells_who_could_do_what_on_a_day(
+    mimawari: Mimawari, fresh_ledger: LedgerDatabase
+) -> None:
+    policy = "roles: {}\nactions: {hold: {request: [agent]}, cancel: {request: [agent], approve: [approver]}}"
+    tell_history(fresh_ledger, policy)
+
+    def on(day: str) -> dict[str, object]:
+        told = mimawari("access", "--at", day, "--json", DATABASE_URL=fresh_ledger.dsn)
+        assert told.code == 0, told.err
+        found: dict[str, object] = json.loads(told.out)
+        return found
+
+    first = on("2026-10-01T10:00")  # in Tokyo: an hour after everybody got their roles
+    assert first["policy_since"] is not None
+    assert [
+        (p["user_id"], p["roles"], p["not_yet"], p["may_request"], p["may_approve"])
+        for p in first["people"]  # type: ignore[attr-defined]
+    ] == [
+        ("U0SATO", ["agent"], [], ["hold", "cancel"], []),
+        ("U0TANAKA", [], ["approver"], [], []),
+    ]
+    later = on("2026-10-25")
+    assert [(p["user_id"], p["may_approve"]) for p in later["people"]] == [  # type: ignore[attr-defined]
+        ("U0TANAKA", ["cancel"])
+    ]
+    assert on("2026-09-01")["people"] == []
+
+
+def test_access_says_when_no_policy_was_stored_then(
+    mimawari: Mimawari, fresh_ledger: LedgerDatabase
+) -> None:
+    tell_history(fresh_ledger)
+    day = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    told = mimawari("access", "--at", day, DATABASE_URL=fresh_ledger.dsn)
+    assert told.code == 0
+    assert "No policy was stored at that time" in told.err
+    assert "U0TANAKA 田中: approver" in told.out
+    assert "may approve: cancel, suspend" in told.out
+    bad = mimawari("access", "--at", "yesterday", DATABASE_URL=fresh_ledger.dsn)
+    assert bad.code == 2
