@@ -31,6 +31,7 @@ from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
 from bot.cases.pausing import pause_at_start
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
+from bot.cases.policy_book import follow_policy, take_up_policy
 from bot.cases.proposing import expire_proposals
 from bot.cases.queueing import fold_closed
 from bot.cases.room import CARDS, TOPICS, Room
@@ -78,6 +79,8 @@ FOLD_AFTER_S = 1800.0
 FASTEST_FOLD_S = 120.0
 DIGEST_EVERY_S = 15.0
 """How often it is asked whether a digest is due."""
+FOLLOW_POLICY_S = 5.0
+"""How soon each process goes on under a policy that was adopted in another one."""
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
@@ -236,13 +239,27 @@ class Bot:
         try:
             async with self._intake():
                 await asyncio.gather(
-                    self._executor.run(stop), self._publisher.run(stop), self._ticker.run(stop)
+                    self._executor.run(stop),
+                    self._publisher.run(stop),
+                    self._ticker.run(stop),
+                    self._follow_policy(stop),
                 )
         finally:
             self._ready = False
             await self._errands.drain()
             bell.cancel()
             await asyncio.gather(bell, return_exceptions=True)
+
+    async def _follow_policy(self, stop: asyncio.Event) -> None:
+        """In every process, so no tick: people agree in one, and all go on under what they agreed to."""
+        while not stop.is_set():
+            try:
+                if await follow_policy(self.room):
+                    await sync_people(self.room, self._client)
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("the policy in force cannot be read: %s", type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), FOLLOW_POLICY_S)
 
     async def set_channel_locale(self, locale: str) -> None:
         """Choose the language of the cards that everybody sees, and draw them anew."""
@@ -380,6 +397,7 @@ async def running_parts(
                 zone=settings.zone,
                 take_back_s=take_back_s,
             )
+            await take_up_policy(room, two_people=settings.policy_changes == "two_people")
             bot = Bot(
                 settings,
                 room=room,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, create_model, field_validator
@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     )
     dry_run: bool = Field(
         False, description="Show, decide and record everything, and change nothing outside"
+    )
+    policy_changes: Literal["reviewed", "two_people"] = Field(
+        "reviewed",
+        description="reviewed: a changed policy file is in force at the next start, and told; two_people: it is"
+        " only proposed, and two administrators must approve it in Slack",
     )
     paused: str | None = Field(
         None, description="Pause `all`, or these actions (separated by commas), at the start"

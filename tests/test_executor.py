@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 
+from bot.cases.agreeing import agree
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
-from bot.cases.pausing import approved, propose_resume
+from bot.cases.pausing import propose_resume
 from bot.cases.proposing import Answered
 from bot.cases.room import Room
 from bot.domain.cases import CaseState, CaseView, Operation, OperationState
@@ -265,6 +266,6 @@ async def test_a_brake_keeps_queued_operations_from_being_sent(room: Room, shop:
         assert await shop.market.effects("O-1") == []
         asked = await propose_resume(room, "U0ITO", "cancel")
         assert isinstance(asked, Answered)
-        await approved(room, "U0TANAKA", asked.proposal.proposal_id)
+        await agree(room, "U0TANAKA", asked.proposal.proposal_id)
         after = await ended(room, view)
     assert after.state is CaseState.DONE

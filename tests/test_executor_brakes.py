@@ -11,7 +11,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.cases.pausing import approved, pause, propose_resume
+from bot.cases.agreeing import agree
+from bot.cases.pausing import pause, propose_resume
 from bot.cases.proposing import Answered
 from bot.cases.room import TOPICS, Room
 from bot.domain.cases import CaseState, CaseView, OperationState
@@ -74,7 +75,7 @@ async def another_replica(room: Room, shop: Shop, dsn: str) -> AsyncIterator[Non
 async def resume(room: Room, name: str) -> None:
     asked = await propose_resume(room, "U0ITO", name)
     assert isinstance(asked, Answered)
-    answered = await approved(room, "U0TANAKA", asked.proposal.proposal_id)
+    answered = await agree(room, "U0TANAKA", asked.proposal.proposal_id)
     assert isinstance(answered, Answered)
 
 

@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
+from bot.cases.agreeing import agree
 from bot.cases.brakes import redraw_for_brakes, tell_all
 from bot.cases.proposing import (
     Answered,
-    approve,
     expire,
     judge_proposal_step,
     propose,
@@ -99,7 +99,7 @@ async def propose_resume(room: Room, user_id: str, name: str) -> Answered | Refu
             return await deny(conn, user_id, refusal, action="resume", case_id=None)
         asked = await _ask(conn, room, name, by=user_id)
     if isinstance(asked, Proposal) and asked.proposed_by != user_id:
-        return await approved(room, user_id, asked.proposal_id)
+        return await agree(room, user_id, asked.proposal_id)
     room.bell.ring(POSTS)
     if isinstance(asked, Proposal):
         return Refusal(code=RefusalCode.OWN_PROPOSAL, action="resume")
@@ -116,15 +116,6 @@ async def propose_resume_unmanned(room: Room, name: str, *, by: str) -> Answered
         if isinstance(asked, Proposal)
         else asked
     )
-
-
-async def approved(
-    room: Room, user_id: str, proposal_id: str, *, words: str | None = None
-) -> Answered | Refusal:
-    """Agree to a proposal; what was paused goes on at once, and the cards say so."""
-    answered = await approve(room, user_id, proposal_id, words=words)
-    await redraw_for_brakes(room)
-    return answered
 
 
 def _judge_pause(room: Room, person: Person | None) -> Refusal | None:

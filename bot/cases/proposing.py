@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cases import policy as rules
+from bot.cases.adopting_policy import adopt_by
 from bot.cases.brakes import resume_by
 from bot.cases.room import POSTS, Room, deny, group_ids, know
 from bot.domain.audit import AuditEntry, AuditTag
@@ -15,7 +16,7 @@ from bot.domain.notices import Notice, NoticeKind
 from bot.domain.proposals import Proposal, ProposalKind, ProposalState
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person, Role
-from bot.ledger import audit, cases, posts, proposals, switches
+from bot.ledger import audit, cases, policies, posts, proposals, switches
 
 MIN_WORDS = 10
 """A review says what was looked at, in so many characters at the least."""
@@ -26,7 +27,10 @@ LIFETIME_S: Mapping[ProposalKind, float | None] = {
 }
 
 Effect = Callable[[AsyncConnection, Room, Proposal], Awaitable[Sequence[AuditEntry]]]
-_EFFECTS: dict[ProposalKind, Effect] = {ProposalKind.RESUME: resume_by}
+_EFFECTS: Mapping[ProposalKind, Effect] = {
+    ProposalKind.RESUME: resume_by,
+    ProposalKind.POLICY: adopt_by,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +208,11 @@ async def _enter(
     step = proposal.kind.value
     if isinstance(person, Refusal):
         return await deny(conn, user_id, person, action=step, case_id=None)
+    # Before the row, as whoever proposes does.
     if proposal.kind is ProposalKind.RESUME:
         await switches.lock_alone(conn)
+    elif proposal.kind is ProposalKind.POLICY:
+        await policies.lock(conn)
     proposal = await proposals.lock(conn, proposal_id)
     if proposal is None or proposal.state is not ProposalState.OPEN:
         return Refusal(code=RefusalCode.PROPOSAL_ENDED)

@@ -9,7 +9,7 @@ from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 
 from bot.cards import answers, modals
-from bot.cases.pausing import approved
+from bot.cases.agreeing import agree
 from bot.cases.proposing import Answered, may_answer, reject
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.desk import Desk, slack_code
@@ -28,7 +28,7 @@ async def on_proposal(desk: Desk, click: Click, proposal_id: str, ack: AsyncAck)
         case name if name in REVIEWS:
             answer = await _ask_for_words(desk, click, proposal_id)
         case "proposal_approve":
-            answer = await approved(desk.room, click.user_id, proposal_id)
+            answer = await agree(desk.room, click.user_id, proposal_id)
         case "proposal_reject":
             answer = await reject(desk.room, click.user_id, proposal_id)
         case _:
@@ -53,7 +53,7 @@ async def on_words(
     desk: Desk, submission: Submission, name: str, proposal_id: str, ack: AsyncAck
 ) -> None:
     """The review of an emergency, with the words that it needs."""
-    answer = approved if name == "review_justified" else reject
+    answer = agree if name == "review_justified" else reject
     answered = await answer(
         desk.room, submission.user_id, proposal_id, words=submission.fields.get("words", "")
     )

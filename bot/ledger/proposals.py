@@ -81,6 +81,18 @@ async def open_about(conn: AsyncConnection, kind: ProposalKind, about: str) -> P
     )
 
 
+async def newest_about(conn: AsyncConnection, kind: ProposalKind, about: str) -> Proposal | None:
+    """The latest proposal of this kind about this, whatever came of it."""
+    return _first(
+        await _rows(
+            conn,
+            f"{_SELECT} WHERE p.kind = :kind AND p.about = :about ORDER BY p.proposed_at DESC LIMIT 1",
+            kind=kind.value,
+            about=about,
+        )
+    )
+
+
 async def all_open(conn: AsyncConnection, kind: ProposalKind) -> Sequence[Proposal]:
     """The open ones of a kind, oldest first."""
     rows = await _rows(

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from bot.app import running_parts
-from bot.cases.pausing import approved, pause_unmanned, propose_resume_unmanned
+from bot.cases.agreeing import agree
+from bot.cases.pausing import pause_unmanned, propose_resume_unmanned
 from bot.domain.errors import SayableError
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.ledger import switches
@@ -151,7 +152,7 @@ async def test_a_proposal_that_was_turned_down_resumes_nothing(stage: Stage) -> 
     assert await is_paused(stage, "hold")
     # Somebody's Slack still shows the button.
     assert stage.bot is not None
-    late = await approved(stage.bot.room, APPROVER_2, await the_proposal(stage))
+    late = await agree(stage.bot.room, APPROVER_2, await the_proposal(stage))
     assert isinstance(late, Refusal)
     assert late.code is RefusalCode.PROPOSAL_ENDED
     assert await is_paused(stage, "hold")
@@ -171,7 +172,7 @@ async def test_a_proposal_runs_out_and_can_be_made_again(
             text("UPDATE ledger.proposals SET expires_at = clock_timestamp() - interval '1 s'")
         )
         await conn.execute(text("ALTER TABLE ledger.proposals ENABLE TRIGGER check_proposal_move"))
-    late = await approved(stage.bot.room, APPROVER, first)
+    late = await agree(stage.bot.room, APPROVER, first)
     assert isinstance(late, Refusal)
     assert late.code is RefusalCode.PROPOSAL_ENDED
     await say(stage, ENGINEER, "resume")
