@@ -45,6 +45,8 @@ WAITING_WANTED = 8
 POLL_S = 0.5
 START_S = 90.0
 QUIET_S = 2.0
+PATIENCE_S = 120.0
+"""So much longer is worked on a machine that is too slow for anything to be decided in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ class World:
     policy: Mapping[str, Any]
     progress: float = 0.0
     operations: int = 0
+    began_at: float | None = None
     _watching: Any = None
 
     async def run(self) -> Ran:
@@ -136,7 +139,7 @@ class World:
             cutters=self.cutters,
             postgres=self.postgres,
             workspace=self.workspace,
-            progress=lambda: self.progress,
+            progress=self._progress_of_trouble,
             seed=self.options.seed,
             kills=self.options.kills if self.options.faults else 0,
             cuts=self.options.cuts if self.options.faults else 0,
@@ -154,7 +157,7 @@ class World:
             await rings.add()
         if not any(await asyncio.gather(*(bot.until_ready(START_S) for bot in self.bots))):
             raise RuntimeError(f"no bot becomes ready: see {self.folder}/bot-*.log")
-        begun = time.monotonic()
+        begun = self.began_at = time.monotonic()
         await self._work(crowd, rings, trouble)
         ran.work_s = time.monotonic() - begun
         begun = time.monotonic()
@@ -177,6 +180,12 @@ class World:
 
     # ---- While people work
 
+    def _progress_of_trouble(self) -> float:
+        """By the work that is done, and on a slow machine by the time that has passed."""
+        if self.began_at is None:
+            return 0.0
+        return max(self.progress, (time.monotonic() - self.began_at) / self.options.work_s)
+
     async def _work(self, crowd: Crowd, rings: Rings, trouble: Trouble) -> None:
         stop = asyncio.Event()
         if self.options.faults:
@@ -189,7 +198,7 @@ class World:
                 group.create_task(trouble.make(stop))
             ends_at = time.monotonic() + self.options.work_s
             told_at = time.monotonic()
-            while time.monotonic() < ends_at:
+            while time.monotonic() < ends_at or not self._something_was_done(ends_at):
                 await self._look()
                 if self.progress >= 1 and trouble.all_done:
                     break
@@ -199,6 +208,9 @@ class World:
                 await asyncio.sleep(POLL_S)
             stop.set()
         self._tell(crowd, trouble, rings)
+
+    def _something_was_done(self, ends_at: float) -> bool:
+        return self.operations > 0 or time.monotonic() > ends_at + PATIENCE_S
 
     def _tell(self, crowd: Crowd, trouble: Trouble, rings: Rings) -> None:
         line = (
