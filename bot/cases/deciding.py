@@ -283,7 +283,9 @@ def holds_of_ours(view: CaseView) -> tuple[Subject, ...]:
     ours = {
         operation.subject
         for operation in view.operations
-        if operation.verb is Verb.HOLD and operation.state is OperationState.SUCCEEDED
+        if operation.verb is Verb.HOLD
+        and operation.state is OperationState.SUCCEEDED
+        and operation.resolved_by != "dry_run"
     }
     return tuple(
         member.subject

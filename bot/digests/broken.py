@@ -25,6 +25,7 @@ async def read(ask: Ask) -> Part:
         *await _operations(ask),
         *await _slack(ask),
         *await _brakes(ask),
+        *await _reviews(ask),
     ]
     return Part(lines=tuple(lines) or (t("Nothing is broken."),))
 
@@ -141,6 +142,20 @@ async def _brakes(ask: Ask) -> list[Sentence]:
             else t("{name} paused {what} {span} ago: {reason}", **values, what=text(brake.what))
         )
     return lines
+
+
+async def _reviews(ask: Ask) -> list[Sentence]:
+    reviews = await tallies.open_reviews(ask.conn)
+    lines = [
+        t(
+            "{case}: {name} let it through alone {span} ago, and nobody has reviewed that yet.",
+            case=case(trouble.case_id or 0),
+            name=text(by),
+            span=span(trouble.age_s),
+        )
+        for by, trouble in reviews[:SHOWN]
+    ]
+    return [*lines, *_rest(len(reviews))]
 
 
 SECTION = Section(name="broken", order=50, title=t("What is broken"), read=read, present_only=True)

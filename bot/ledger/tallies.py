@@ -108,6 +108,7 @@ async def sum_effects(
                           FROM {_DAYS} JOIN ledger.operations o
                             ON o.ended_at >= d.starts AND o.ended_at < d.ends
                          WHERE o.state = 'succeeded' AND o.subject_kind = 'order' AND o.verb = ANY(:verbs)
+                           AND o.resolved_by IS DISTINCT FROM 'dry_run'
                          ORDER BY d.day, o.verb, o.subject_id, o.ended_at DESC) AS once
                  GROUP BY day, verb, currency ORDER BY day, verb, currency"""  # noqa: S608
         ),
@@ -268,6 +269,7 @@ _HELD = """
       FROM ledger.case_members m
       JOIN ledger.operations o ON o.case_id = m.case_id AND o.subject_kind = m.subject_kind
        AND o.subject_id = m.subject_id AND o.verb = 'hold' AND o.state = 'succeeded'
+       AND o.resolved_by IS DISTINCT FROM 'dry_run'
       JOIN ledger.cases c ON c.case_id = m.case_id
      WHERE m.subject_kind = 'order' AND c.closed_at IS NULL
        AND m.facts ->> 'held_at' IS NOT NULL AND m.facts ->> 'canceled_at' IS NULL
@@ -481,6 +483,19 @@ async def roles_age_s(conn: AsyncConnection) -> float | None:
         )
     )
     return age_s
+
+
+async def open_reviews(conn: AsyncConnection) -> Sequence[tuple[str, Trouble]]:
+    """What one person let through alone and nobody else has looked at, with who it was, oldest first."""
+    rows = await conn.execute(
+        text(
+            """SELECT coalesce(e.display_name, p.proposed_by) AS by, (p.body ->> 'case')::bigint AS case_id,
+                      extract(epoch FROM clock_timestamp() - p.proposed_at)::float AS age_s
+                 FROM ledger.proposals p LEFT JOIN ledger.people e ON e.user_id = p.proposed_by
+                WHERE p.kind = 'review' AND p.state = 'open' ORDER BY p.proposed_at"""
+        )
+    )
+    return [(row.by, Trouble(what="", age_s=row.age_s, case_id=row.case_id)) for row in rows]
 
 
 async def pulled_brakes(conn: AsyncConnection) -> Sequence[tuple[str, Trouble]]:

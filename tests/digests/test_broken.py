@@ -127,6 +127,21 @@ async def test_who_paused_what_and_why_is_told(shop: Shop, name: str, words: str
     assert line.values["reason"].text == "決済障害"
 
 
+async def test_an_emergency_that_nobody_has_reviewed_is_told_until_somebody_does(
+    shop: Shop,
+) -> None:
+    await shop.execute(
+        """INSERT INTO ledger.proposals (proposal_id, kind, about, body, body_hash, proposed_by, approvals_needed)
+           VALUES ('prop_1', 'review', 'dec_1', '{"case": 2001}', repeat('0', 64), 'U0SUZUKI', 1)"""
+    )
+    line = await the_line(shop, "{case}: {name} let it through alone")
+    assert line.values["name"].text == "鈴木"
+    await shop.execute(
+        """UPDATE ledger.proposals SET state = 'rejected', ended_at = now(), ended_by = 'U0TANAKA'"""
+    )
+    await the_line(shop, "Nothing is broken.")
+
+
 async def test_a_marketplace_that_is_away_is_told_without_its_password(shop: Shop) -> None:
     reader = MarketReader("postgresql://u:secret-word@127.0.0.1:9/d")
     part = part_of(await shop.digest(reader=reader), "broken")
