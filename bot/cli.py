@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
@@ -34,12 +35,15 @@ from bot.detections.listing import check_detections, list_detections
 from bot.detections.loading import load_detection, load_detections
 from bot.detections.proving import TestResult, run_tests
 from bot.doctor import Diagnosis, examine
+from bot.domain import audit_chain
+from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.clock import WallClock
 from bot.domain.digests import Digest
 from bot.domain.errors import SayableError
 from bot.domain.proposals import ALL
 from bot.domain.refusals import Refusal
 from bot.domain.subjects import SubjectKind
+from bot.domain.text import cell_text
 from bot.jobs.digest import market_now, read_digest
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
@@ -502,10 +506,28 @@ def audit_group() -> None:
 
 
 @audit_group.command("verify")
+@click.argument("export", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--anchor",
+    "anchors",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A file or folder of heads that were kept elsewhere, such as ANCHOR_DIR or a copied digest.",
+)
+@click.option("--part", is_flag=True, help="The EXPORT is of some days alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def audit_verify(*, as_json: bool) -> None:
-    """Check the whole chain: OK, or the first entry that does not fit (exit code 1)."""
-    found = _await(_verify())
+def audit_verify(
+    *, export: Path | None, anchors: tuple[Path, ...], part: bool, as_json: bool
+) -> None:
+    """Check the whole chain: OK, or the first entry that does not fit (exit code 1).
+
+    With the EXPORT of `audit export --format jsonl` neither a database nor settings are needed.
+    """
+    try:
+        kept = audit_chain.read_anchors(anchors)
+        found = _await(_verify(kept)) if export is None else _verify_export(export, kept, part=part)
+    except audit_chain.CannotCheck as error:
+        raise SayableError(str(error)) from error
     if as_json:
         click.echo(
             json.dumps(
@@ -519,35 +541,84 @@ def audit_verify(*, as_json: bool) -> None:
             )
         )
     elif found.ok:
-        click.echo(f"OK: {found.entries} entries, head {found.head}")
+        against = f", compared with {len(kept)} anchors" if kept else ""
+        click.echo(f"OK: {found.entries} entries, head {found.head}{against}")
     else:
-        click.echo(f"BROKEN at entry {found.bad_seq}: {found.problem}", err=True)
+        at = f" at entry {found.bad_seq}" if found.bad_seq is not None else ""
+        click.echo(f"BROKEN{at}: {found.problem}", err=True)
     if not found.ok:
         raise click.exceptions.Exit(WRONG)
 
 
-async def _verify() -> audit.Verification:
+async def _verify(anchors: Sequence[audit_chain.Anchor]) -> audit.Verification:
     async with _ledger_connection() as conn:
-        return await audit.verify(conn)
+        return await audit.verify(conn, anchors)
+
+
+def _verify_export(
+    export: Path, anchors: Sequence[audit_chain.Anchor], *, part: bool
+) -> audit_chain.Report:
+    try:
+        with export.open(encoding="utf-8") as lines:
+            return audit_chain.check(lines, anchors, name=export.name, part=part)
+    except (OSError, UnicodeDecodeError) as error:
+        raise audit_chain.CannotCheck(f"The export {export} cannot be read: {error}.") from error
+
+
+DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @audit_group.command("export")
+@click.option("--from", "first", type=DAY, help="The first day, in TIMEZONE; not given: all.")
+@click.option("--to", "last", type=DAY, help="The last day.")
 @click.option(
-    "--output", type=click.File("w", encoding="utf-8"), default="-", help="A file; - is stdout."
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="jsonl holds the text that was hashed, so that others can check it; csv is for reading.",
 )
-def audit_export(*, output: Any) -> None:
-    """Write every entry as one JSON line, with the text that was hashed, so that others can check it."""
-    _await(_export(output))
+@click.option(
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    default="-",
+    help="A file; - is stdout.",
+)
+def audit_export(*, first: datetime | None, last: datetime | None, kind: str, output: Any) -> None:
+    """Write the entries of some days, or all; that it was exported is itself an entry."""
+    zone = read_settings().zone
+    since = first.replace(tzinfo=zone) if first is not None else None
+    until = last.replace(tzinfo=zone) + timedelta(days=1) if last is not None else None
+    if since is not None and until is not None and until <= since:
+        raise SayableError("--to must not be before --from.")
+    _await(_export(output, kind, since, until))
 
 
-async def _export(output: Any) -> None:
+async def _export(output: Any, kind: str, since: datetime | None, until: datetime | None) -> None:
     async with _ledger_connection() as conn:
-        async for entry in audit.stream(conn):
+        details = {
+            "format": kind,
+            "from": since.isoformat() if since else None,
+            "to": until.isoformat() if until else None,
+        }
+        entry = AuditEntry(actor="cli", tag=AuditTag.AUDIT_EXPORTED, details=details)
+        # No log of it, no export.
+        await audit.append(conn, [entry])
+        await conn.commit()
+        rows = audit.stream(conn, since=since, until=until)
+        if kind == "csv":
+            writer = csv.writer(output)
+            writer.writerow(audit.EXPORT_COLUMNS)
+            async for written in rows:
+                writer.writerow([cell_text(cell) for cell in audit.export_row(written)])
+            return
+        async for written in rows:
             line = {
-                "seq": entry.seq,
-                "canonical": entry.canonical,
-                "previous_hash": entry.previous_hash,
-                "hash": entry.hash,
+                "seq": written.seq,
+                "canonical": written.canonical,
+                "previous_hash": written.previous_hash,
+                "hash": written.hash,
             }
             output.write(json.dumps(line, ensure_ascii=False) + "\n")
 

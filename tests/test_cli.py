@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import asyncpg
 import pytest
 import yaml
 
-from bot.ledger.audit import ChainCheck
+from bot.domain.audit_chain import ChainCheck
 from bot.playground.market.faults import Fault
 from tests.conftest import LedgerDatabase, run
 from tests.market.old_shop import SECRET, map_text, serve_old_shop
@@ -133,8 +134,8 @@ def test_an_exported_log_can_be_checked_without_the_database(
     mimawari: Mimawari, fresh_ledger: LedgerDatabase
 ) -> None:
     write_entries(fresh_ledger.dsn, 5)
-    verified = mimawari("audit", "verify", "--json", DATABASE_URL=fresh_ledger.dsn)
     exported = mimawari("audit", "export", DATABASE_URL=fresh_ledger.dsn)
+    verified = mimawari("audit", "verify", "--json", DATABASE_URL=fresh_ledger.dsn)
     check = ChainCheck()
     for line in exported.out.splitlines():
         entry = json.loads(line)
@@ -149,7 +150,8 @@ def test_an_exported_log_can_be_checked_without_the_database(
         )
     assert json.loads(verified.out) == {
         "ok": True,
-        "entries": 5,
+        # That it was exported is the last entry.
+        "entries": 6,
         "head": check.head,
         "bad_seq": None,
         "problem": None,
@@ -351,3 +353,58 @@ def test_the_doctor_reads_the_verb_map_and_knocks_at_its_shop(
     assert "by hand: hold" in by_hand["told"]
     half = marketplace("verbs: {hold: {class: manual}}", MARKET_API_TOKEN="t")
     assert "Set MARKET_API_URL" in half["problem"]
+
+
+def test_an_export_is_verified_without_settings_against_anchors(
+    mimawari: Mimawari, fresh_ledger: LedgerDatabase, tmp_path: Path
+) -> None:
+    write_entries(fresh_ledger.dsn, 5)
+    assert (
+        mimawari("audit", "export", "--output", "log.jsonl", DATABASE_URL=fresh_ledger.dsn).code
+        == 0
+    )
+    log = tmp_path / "log.jsonl"
+    kept = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len(kept) == 6
+    (tmp_path / "head.json").write_text(json.dumps({"seq": 4, "hash": kept[3]["hash"]}))
+    whole = mimawari("audit", "verify", "log.jsonl", "--anchor", "head.json")
+    assert (whole.code, "compared with 1 anchor" in whole.out) == (0, True)
+    log.write_text("\n".join(json.dumps(entry) for entry in kept[:3]), encoding="utf-8")
+    cut = mimawari("audit", "verify", "log.jsonl", "--anchor", "head.json")
+    assert cut.code == 1
+    assert "BROKEN at entry 4" in cut.err
+    missing = mimawari("audit", "verify", "nothing.jsonl")
+    assert missing.code == 2
+    assert "cannot be read" in missing.err
+
+
+def test_a_csv_of_the_log_holds_no_formula_and_is_itself_in_the_log(
+    mimawari: Mimawari, fresh_ledger: LedgerDatabase
+) -> None:
+    async def tell() -> None:
+        conn = await asyncpg.connect(fresh_ledger.dsn)
+        await conn.execute(
+            """INSERT INTO ledger.audit_entries
+                 (seq, at, actor, tag, subject_kind, subject_id, details, canonical, previous_hash, hash)
+               VALUES (0, now(), '=cmd()', 'person:case:claimed', 'order', '@SUM(1)', '{}', '', '', '')"""
+        )
+        await conn.close()
+
+    run(tell())
+    told = mimawari("audit", "export", "--format", "csv", DATABASE_URL=fresh_ledger.dsn)
+    head, first, last = list(csv.reader(told.out.splitlines()))
+    assert head[:4] == ["seq", "at", "actor", "tag"]
+    assert (first[2], first[8]) == ("'=cmd()", "'@SUM(1)")
+    assert last[3] == "cli:audit:exported"
+    none = mimawari("audit", "export", "--to", "2020-01-01", DATABASE_URL=fresh_ledger.dsn)
+    assert (none.code, none.out) == (0, "")
+    wrong = mimawari(
+        "audit",
+        "export",
+        "--from",
+        "2026-02-01",
+        "--to",
+        "2026-01-01",
+        DATABASE_URL=fresh_ledger.dsn,
+    )
+    assert wrong.code == 2

@@ -82,6 +82,7 @@ _TAGS = {
     AuditTag.DELEGATED: N_("a stand-in named"),
     AuditTag.DELEGATION_ENDED: N_("stand-in ended"),
     AuditTag.ROLES_CHANGED: N_("roles changed"),
+    AuditTag.AUDIT_EXPORTED: N_("audit log exported"),
     AuditTag.LEDGER_STARTED: N_("process started"),
 }
 

@@ -46,6 +46,7 @@ class AuditTag(StrEnum):
     DELEGATED = "person:delegation:made"
     DELEGATION_ENDED = "person:delegation:ended"
     ROLES_CHANGED = "slack:roles:changed"
+    AUDIT_EXPORTED = "cli:audit:exported"
     LEDGER_STARTED = "system:process:started"
 
 

@@ -27,6 +27,9 @@ _EMOJI = re.compile(r"(?<!\d):(?=[\w+'-]+:)")
 _SCHEME = re.compile(r"(?<=[A-Za-z]):(?=//|[^\s:]+@|\+?\d{4})")
 _DOMAIN = re.compile(r"(?<=[\w-])\.(?=[^\W\d_]{2})")
 
+_FORMULA = frozenset("=+-@＝＋－＠")
+_BLANKS = frozenset("\t\r\n")
+
 
 def user_text(value: str, limit: int) -> str:
     """Text for a `plain_text` field: one line, at most `limit` characters, an ellipsis where it was cut."""
@@ -50,6 +53,12 @@ def escape(value: str, limit: int = 300) -> str:
     text = _CALLS.sub(lambda found: found[0] + _NO_BREAK, text)
     text = _EMOJI.sub(f":{_NO_BREAK}", text)
     return text.translate(_LIVE)
+
+
+def cell_text(value: object) -> str:
+    """Text for a cell of a CSV file that no spreadsheet takes for a formula."""
+    told = "" if value is None else str(value)
+    return f"'{told}" if told.lstrip()[:1] in _FORMULA or told[:1] in _BLANKS else told
 
 
 def _clean(value: str) -> str:

@@ -1,4 +1,7 @@
-"""Write the head of the audit log to a file outside the database, so that a rewritten log is noticed."""
+"""Write the head of the audit log to a file outside the database, so that a rewritten log is noticed.
+
+A new file each hour, never one that grows: what lies in a folder with a retention lock cannot be appended to.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +12,56 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.cases.room import Room
+from bot.domain.audit_chain import Anchor, CannotCheck, read_anchors
 from bot.domain.errors import SayableError
 from bot.jobs.ticker import Tick
 from bot.ledger import audit
 
-FILE = "audit-heads.jsonl"
+PREFIX = "audit-head-"
 
 
 async def anchor_audit(room: Room, folder: Path, _: Tick) -> None:
-    """Append one line: when, how many entries, and the whole hash of the last one.
+    """One file with one line: when, how many entries, the whole hash of the last one, and the anchor before.
 
     Raises:
         SayableError: the file cannot be written.
     """
     async with room.engine.connect() as conn:
         seq, head = await audit.read_head(conn)
-    line = json.dumps({"at": datetime.now(UTC).isoformat(), "seq": seq, "hash": head})
     try:
-        await asyncio.to_thread(_append, folder / FILE, line)
+        await asyncio.to_thread(write_anchor, folder, seq, head, datetime.now(UTC))
     except OSError as error:
         raise SayableError(
             f"The audit head cannot be written to ANCHOR_DIR ({error.strerror}): make {folder} writable."
         ) from error
 
 
-def _append(path: Path, line: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="ascii") as file:
+def write_anchor(folder: Path, seq: int, head: str, at: datetime) -> Path:
+    """Write one anchor; its name sorts by time. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = newest_anchor(folder)
+    line = json.dumps(
+        {
+            "at": at.isoformat(),
+            "seq": seq,
+            "hash": head,
+            "previous": {"seq": before.seq, "hash": before.hash} if before else None,
+        }
+    )
+    path = folder / f"{PREFIX}{at:%Y%m%dT%H%M%S.%f}Z.json"
+    with path.open("x", encoding="ascii") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
+    return path
+
+
+def newest_anchor(folder: Path) -> Anchor | None:
+    """The last anchor of a folder; None where there is none that can be read."""
+    for path in sorted(folder.glob(f"{PREFIX}*.json"), reverse=True):
+        try:
+            return read_anchors([path])[-1]
+        except CannotCheck:
+            # Half of a file, as after a power cut: the one before it still counts.
+            continue
+    return None

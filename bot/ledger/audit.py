@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.audit import AuditEntry
+from bot.domain.audit_chain import Anchor, ChainCheck
 from bot.domain.subjects import Subject
-
-DOMAIN = "mimawari.audit.v1"
-GENESIS = "0" * 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,41 +104,32 @@ async def read_about(
     return [WrittenEntry(**row) for row in rows.mappings()]
 
 
-async def stream(conn: AsyncConnection) -> AsyncIterator[WrittenEntry]:
-    """Every entry in order, in constant memory."""
+async def stream(
+    conn: AsyncConnection, *, since: datetime | None = None, until: datetime | None = None
+) -> AsyncIterator[WrittenEntry]:
+    """Every entry in order, in constant memory; or those of a span of time, without a gap."""
     async with conn.stream(
-        text("SELECT * FROM ledger.audit_entries ORDER BY seq"),
+        text(
+            """SELECT * FROM ledger.audit_entries
+                WHERE seq >= coalesce((SELECT min(seq) FROM ledger.audit_entries
+                                        WHERE at >= cast(:since AS timestamptz)),
+                                      CASE WHEN cast(:since AS timestamptz) IS NULL THEN 0 ELSE 9e18 END)
+                  AND seq <= CASE WHEN cast(:until AS timestamptz) IS NULL THEN 9e18 ELSE
+                        coalesce((SELECT max(seq) FROM ledger.audit_entries
+                                   WHERE at < cast(:until AS timestamptz)), 0) END
+                ORDER BY seq"""
+        ),
+        {"since": since, "until": until},
         execution_options={"yield_per": 500},
     ) as rows:
         async for row in rows.mappings():
             yield WrittenEntry(**row)
 
 
-class ChainCheck:
-    """Checks entries one by one; needs nothing but the entries, so an export can be checked anywhere."""
-
-    def __init__(self) -> None:
-        self.entries = 0
-        self.head = GENESIS
-
-    def problem_with(
-        self, *, seq: int, canonical: str, previous_hash: str, entry_hash: str
-    ) -> str | None:
-        """What is wrong with the next entry; None, and it becomes the head, where nothing is."""
-        if seq != self.entries + 1:
-            return f"entry {self.entries + 1} is missing: {seq} follows {self.entries}"
-        if previous_hash != self.head:
-            return f"entry {seq} does not follow the entry before it"
-        expected = hashlib.sha256(f"{DOMAIN}\n{previous_hash}\n{canonical}".encode()).hexdigest()
-        if entry_hash != expected:
-            return f"entry {seq} was changed: its hash does not fit its text"
-        self.entries, self.head = seq, entry_hash
-        return None
-
-
-async def verify(conn: AsyncConnection) -> Verification:
-    """Check the whole chain, every column against the text that was hashed, and the head."""
+async def verify(conn: AsyncConnection, anchors: Sequence[Anchor] = ()) -> Verification:
+    """Check the whole chain, every column against the text that was hashed, the head, and anchors."""
     check = ChainCheck()
+    kept = {anchor.seq: anchor for anchor in anchors}
     async for entry in stream(conn):
         problem = check.problem_with(
             seq=entry.seq,
@@ -149,6 +137,12 @@ async def verify(conn: AsyncConnection) -> Verification:
             previous_hash=entry.previous_hash,
             entry_hash=entry.hash,
         ) or _column_problem(entry)
+        anchor = kept.pop(entry.seq, None)
+        if problem is None and anchor is not None and anchor.hash != entry.hash:
+            problem = (
+                f"entry {entry.seq} has another hash than {anchor.source} kept of it: the log was"
+                " rewritten up to there, with a chain that fits"
+            )
         if problem is not None:
             return Verification(
                 entries=check.entries, head=check.head, bad_seq=entry.seq, problem=problem
@@ -160,6 +154,15 @@ async def verify(conn: AsyncConnection) -> Verification:
             head=check.head,
             bad_seq=check.entries + 1,
             problem=f"the log ends at entry {check.entries}, but its head says {seq}: the tail was cut",
+        )
+    beyond = max(kept, default=0)
+    if beyond > seq:
+        return Verification(
+            entries=check.entries,
+            head=check.head,
+            bad_seq=check.entries + 1,
+            problem=f"the log ends at entry {seq}, but {kept[beyond].source} knows entry {beyond}: the"
+            " tail was cut",
         )
     return Verification(entries=check.entries, head=check.head)
 
@@ -182,3 +185,37 @@ def _column_problem(entry: WrittenEntry) -> str | None:
         differing = sorted(name for name in columns if hashed.get(name) != columns[name])
         return f"entry {entry.seq} was changed: {', '.join(differing)} differ from what was hashed"
     return None
+
+
+EXPORT_COLUMNS = (
+    "seq",
+    "at",
+    "actor",
+    "tag",
+    "case_id",
+    "decision_id",
+    "operation_id",
+    "subject_kind",
+    "subject_id",
+    "details",
+    "previous_hash",
+    "hash",
+)
+
+
+def export_row(entry: WrittenEntry) -> tuple[object, ...]:
+    """An entry as a row of a table, times in UTC."""
+    return (
+        entry.seq,
+        entry.at.isoformat(),
+        entry.actor,
+        entry.tag,
+        entry.case_id,
+        entry.decision_id,
+        entry.operation_id,
+        entry.subject_kind,
+        entry.subject_id,
+        json.dumps(entry.details, ensure_ascii=False, sort_keys=True),
+        entry.previous_hash,
+        entry.hash,
+    )

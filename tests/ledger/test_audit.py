@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.audit_chain import GENESIS
 from bot.domain.subjects import Subject, SubjectKind
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
@@ -53,7 +54,7 @@ async def verify(engine: AsyncEngine) -> audit.Verification:
 async def test_an_empty_log_verifies(engine: AsyncEngine) -> None:
     found = await verify(engine)
     assert found.ok
-    assert (found.entries, found.head) == (0, audit.GENESIS)
+    assert (found.entries, found.head) == (0, GENESIS)
 
 
 async def test_what_was_appended_verifies_and_the_head_moves(engine: AsyncEngine) -> None:
