@@ -219,6 +219,18 @@ def demo_seed(*, market_url: str | None = None) -> Seed:
                 name="経理",
                 users=("U0WATANABE",),
             ),
+            SeedUsergroup(
+                usergroup_id="S0ADMINS",
+                handle="cre-admins",
+                name="管理者",
+                users=("U0SMITH", "U0ITO"),
+            ),
+            SeedUsergroup(
+                usergroup_id="S0ONCALL",
+                handle="cre-on-call",
+                name="緊急当番",
+                users=("U0ITO",),
+            ),
         ),
         channels=(
             SeedChannel(
@@ -239,7 +251,7 @@ def demo_seed(*, market_url: str | None = None) -> Seed:
             SeedCommand(
                 command="/cre",
                 description="不正対応の確認と操作 / Look at cases and act on them",
-                usage_hint="help | next | queue | case ID | cancel ORDER | refund ORDER | suspend ACCOUNT | takedown LISTING | audit SUBJECT | digest [DATE]",
+                usage_hint="help | next | queue | case ID | cancel ORDER | refund ORDER | suspend ACCOUNT | takedown LISTING | audit SUBJECT | digest [DATE] | pause [ACTION] REASON | resume [ACTION] | delegate [@NAME FROM UNTIL]",
             ),
         ),
         links=links,

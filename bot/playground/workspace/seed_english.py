@@ -21,6 +21,8 @@ _GROUPS = {
     "S0LEADS": "Support leads",
     "S0ENGINEERS": "Engineers",
     "S0ACCOUNTING": "Accounting",
+    "S0ADMINS": "Administrators",
+    "S0ONCALL": "On call",
 }
 _TOPICS = {
     "C0ALERTS": "Suspected orders and accounts",
