@@ -114,7 +114,16 @@ class Pace:
         self._level = min(self._level, 1 - seconds * self.per_s)
 
 
-_TROUBLE = (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError, NotYet)
+class NotLookedUp(Exception):
+    """Whether an earlier post stands there could not be found out: that is as unknown as before."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+_SLACK_TROUBLE = (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError)
+_TROUBLE = (*_SLACK_TROUBLE, NotYet, NotLookedUp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,7 +430,10 @@ class Publisher:
     ) -> str:
         """Post, unless an earlier post whose answer we lost stands there already; returns its ts."""
         if claim.row["post_started_at"] is not None:
-            found = await self._find(channel, thread_ts, event)
+            try:
+                found = await self._find(channel, thread_ts, event)
+            except _SLACK_TROUBLE as error:
+                raise NotLookedUp(error) from error
             if found is not None:
                 return found
         async with self._room.engine.begin() as conn:
@@ -558,6 +570,10 @@ async def _paced(pace: Pace) -> AsyncIterator[None]:
 
 def _reading_of(error: Exception, attempts: int) -> tuple[str, float, bool]:
     """Slack's code, the seconds to wait, and whether Slack surely did nothing."""
+    if isinstance(error, NotLookedUp):
+        code, due_in_s, _ = _reading_of(error.cause, attempts)
+        # A refusal to look says nothing of the post, but that a thread is gone does.
+        return code, due_in_s, code in _GONE
     if isinstance(error, NotYet):
         return "not_yet", error.seconds, True
     if isinstance(error, SlackApiError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from tests.chaos.world import Options, run_chaos
+from tests.chaos.world import DATABASES, Options, run_chaos
 
 
 @click.command()
@@ -69,6 +70,9 @@ def main(
     broken = [result for result in results if not result.ok]
     if broken or not ran.settled:
         raise SystemExit(1)
+    # Nothing is to be looked for in them, and they are large.
+    for databases in DATABASES:
+        shutil.rmtree(where / databases, ignore_errors=True)
 
 
 def find_audit() -> Callable[[Path], Sequence[Any]] | None:

@@ -47,7 +47,7 @@ POINTS: dict[str, tuple[str, ...]] = {
 # Short, so that what a killed process had in hand is taken up again while somebody still watches.
 LEASES: dict[str, Any] = {
     "bot.executor:Executor.__init__": {"lease_s": 15.0, "send_timeout_s": 3.0},
-    "bot.publisher:LEASE_S": 12.0,
+    "bot.publisher:LEASE_S": 15.0,
     "bot.jobs.ticker:LEASE_S": 20.0,
     # No call may outlive the lease under which it was begun, here as there.
     "bot.app:HTTP_TIMEOUT": aiohttp.ClientTimeout(total=4, connect=2),

@@ -38,6 +38,7 @@ from tests.chaos.trouble import Trouble
 
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """How the death of a server can look in the middle of a call."""
+DATABASES = ("market-postgres", "ledger-postgres")
 RULES = Path(__file__).parent / "rules"
 BOTS = 3
 WAITING_WANTED = 8
@@ -339,11 +340,11 @@ async def a_world(options: Options, folder: Path) -> AsyncIterator[World]:
         enter = stack.enter_async_context
         shop = await enter(
             embedded_postgres(
-                folder / "market-postgres",
+                folder / DATABASES[0],
                 settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
             )
         )
-        postgres = await enter(chaos_postgres(folder / "ledger-postgres"))
+        postgres = await enter(chaos_postgres(folder / DATABASES[1]))
         await take_guards_away(postgres.owner_dsn, options.planted)
         market_dsn = shop.dsn(MARKET_DATABASE, MARKET_OWNER)
         market = CountingMarketplace(market_dsn, seed=seed)

@@ -135,6 +135,22 @@ async def test_a_post_whose_answer_was_lost_is_found_not_repeated(stage: Stage) 
     assert len(stage.cards()) == 1
 
 
+@pytest.mark.parametrize("kind", [FaultKind.RATELIMITED, FaultKind.REFUSED, FaultKind.UNAVAILABLE])
+async def test_a_look_that_slack_refuses_does_not_make_a_lost_post_forgotten(
+    stage: Stage, kind: FaultKind
+) -> None:
+    stage.workspace.fail("chat.postMessage", FaultKind.DROPPED, after=True, times=1)
+    looks = stage.workspace.fail("conversations.history", kind, times=2)
+    await stage.self_dealing("O-1")
+    await stage.detect_now()
+    card = await stage.card_with("O-1")
+    async with asyncio.timeout(40):
+        while (await stage.case(card)).message_ts is None:
+            await asyncio.sleep(0.05)
+    assert looks.struck == 2
+    assert len(stage.cards()) == 1
+
+
 async def test_a_post_that_is_found_later_shows_what_the_case_has_become(stage: Stage) -> None:
     stage.workspace.fail("chat.postMessage", FaultKind.DROPPED, after=True, times=1)
     # Until the case has moved nobody can find out whether the card stands.
