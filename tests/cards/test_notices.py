@@ -2,32 +2,122 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from bot.cards import modals
 from bot.cards.notices import DRAWERS, notice_card
 from bot.domain.notices import Notice, NoticeKind
-from bot.locale import LOCALES, messages_for
-from tests.builders import NOW
-from tests.cards.reading import TOKYO
+from bot.domain.proposals import Proposal, ProposalKind, ProposalState
+from bot.locale import Messages, messages_for
+from bot.playground.workspace.blocks import validate_message_blocks, validate_view
+from tests.builders import NOW, a_case_awaiting_approval, evolve
+from tests.cards.reading import TOKYO, buttons_of, objects
+from tests.cards.test_limits import LOCALES, TEXTS
 
 
 def test_every_kind_of_notice_is_drawn() -> None:
     assert set(DRAWERS) == set(NoticeKind)
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize("kind", list(NoticeKind))
-def test_a_notice_shows_nothing_of_what_people_wrote_alive(kind: NoticeKind, locale: str) -> None:
-    hostile = "<!channel> <https://evil.example|click> \u202egnp"
-    notice = Notice(
-        kind=kind, by_name=hostile, person_name=hostile, reason=hostile, note=hostile, at=NOW
+def a_notice(kind: NoticeKind, text: str, **changes: Any) -> Notice:
+    """A notice in which everything that can come from outside is this text."""
+    return evolve(
+        Notice(
+            kind=kind,
+            by=text or "U0SATO",
+            by_name=text,
+            person=text,
+            person_name=text,
+            action="all",
+            role="approver",
+            reason=text,
+            note=text,
+            detail="policy",
+            at=NOW,
+            until=NOW,
+            case_id=2001,
+            subject_ids=tuple(f"{text}{n}" for n in range(40)),
+            names=(text,) * 3,
+            lines=(text,) * 40,
+            count=2,
+            counts=((text, 3),),
+            amounts=((1200, "JPY"), (5, "EUR")),
+            groups=("S0LEADS",),
+            proposal_id="prop_" + "0" * 32,
+            state="open",
+        ),
+        **changes,
     )
-    card = notice_card(notice, post_id="post_1", messages=messages_for(locale), tz=TOKYO)
-    assert "<!channel>" not in card.text
-    assert "\u202e" not in str(card.blocks) + card.text
-    for block in card.blocks:
-        if block["type"] == "section" and block["text"]["type"] == "mrkdwn":
-            assert "<!channel>" not in block["text"]["text"]
+
+
+PROPOSALS = [(kind.value, state.value) for kind in ProposalKind for state in ProposalState]
+
+
+def check(notice: Notice, messages: Messages) -> None:
+    """Slack takes it, and nothing that people wrote is alive in it."""
+    card = notice_card(notice, post_id="post_" + "0" * 32, messages=messages, tz=TOKYO)
+    assert validate_message_blocks(card.blocks) == []
+    assert 0 < len(card.text) <= 4000
+    whole = card.text + "".join(
+        str(one["text"]) for one in objects(card.blocks) if one.get("type") == "mrkdwn"
+    )
+    for alive in ("<!channel>", "<!here", "<@U0TANAKA>", "<#C0ALERTS>", "<https://evil"):
+        assert alive not in whole
+    for hidden in ("\u202e", "\u200b", "\ud800", "\x00"):
+        assert hidden not in whole + str(card.blocks)
+
+
+@TEXTS
+@LOCALES
+@pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind is not NoticeKind.PROPOSAL])
+def test_slack_takes_every_notice_whatever_is_in_it(
+    kind: NoticeKind, messages: Messages, text: str
+) -> None:
+    check(a_notice(kind, text), messages)
+
+
+@TEXTS
+@LOCALES
+@pytest.mark.parametrize(("detail", "state"), PROPOSALS)
+def test_slack_takes_every_proposal_in_every_state(
+    detail: str, state: str, messages: Messages, text: str
+) -> None:
+    check(a_notice(NoticeKind.PROPOSAL, text, detail=detail, state=state), messages)
+
+
+@LOCALES
+@pytest.mark.parametrize(("detail", "state"), PROPOSALS)
+def test_only_what_is_open_asks_for_an_answer(detail: str, state: str, messages: Messages) -> None:
+    notice = a_notice(NoticeKind.PROPOSAL, "佐藤", detail=detail, state=state)
+    card = notice_card(notice, post_id="post_1", messages=messages, tz=TOKYO)
+    assert bool(buttons_of(card.blocks)) == (state == "open")
+    assert ("<!subteam^S0LEADS>" in str(card.blocks)) == (state == "open")
+
+
+@TEXTS
+@LOCALES
+def test_slack_takes_the_modals_of_an_emergency(messages: Messages, text: str) -> None:
+    view = a_case_awaiting_approval()
+    assert view.decision is not None
+    proposal = Proposal(
+        proposal_id="prop_" + "0" * 32,
+        kind=ProposalKind.REVIEW,
+        about="dec_1",
+        body={"case": 2001, "reason": text},
+        body_hash="0" * 64,
+        proposed_by="U0SATO",
+        proposed_at=NOW,
+        approvals_needed=1,
+    )
+    for modal in (
+        modals.break_glass_modal(view, view.decision, messages=messages, tz=TOKYO),
+        modals.review_modal(proposal, justified=True, messages=messages),
+        modals.review_modal(proposal, justified=False, messages=messages),
+    ):
+        assert validate_view(modal) == []
+        assert "\u202e" not in str(modal)
 
 
 def test_a_pause_says_what_who_and_why() -> None:
