@@ -34,6 +34,7 @@ from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
 from bot.cases.proposing import expire_proposals
 from bot.cases.queueing import fold_closed
+from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, Loaded
 from bot.detections.loading import load_detections
@@ -175,6 +176,7 @@ class Bot:
             await expire_proposals(self.room)
             await redraw_for_brakes(self.room)
             await end_waits(self.room)
+            await remind(self.room)
 
         async def fold_job(_: Tick) -> None:
             await fold_closed(
@@ -436,6 +438,7 @@ async def room_of(settings: Settings) -> AsyncIterator[Room]:
             security_channel=settings.security_channel or "",
             dry_run=settings.dry_run,
             home_team="",
+            zone=settings.zone,
         )
     finally:
         await engine.dispose()

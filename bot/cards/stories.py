@@ -77,6 +77,14 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
                 ids=_ids(story, messages),
                 verb=_verb(story, messages),
             )
+        case StoryKind.OPERATION_OVERDUE:
+            return _mention(story) + t(
+                "{ids}: for {count} min nobody knows whether the {verb} took effect. Please look in the"
+                " back office and record here what you found; do not repeat it by hand.",
+                ids=_ids(story, messages),
+                verb=_verb(story, messages),
+                count=story.count,
+            )
         case StoryKind.STOPPED:
             return messages.n(
                 "{name} stopped {count} operation that was not sent yet.",
@@ -109,6 +117,23 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
             return _mention(story) + t(
                 "No answer came in time. The case is open for everybody again."
             )
+        case StoryKind.REMINDED:
+            return _reminded(story, messages, tz, action)
+        case StoryKind.CALLED_IN:
+            return _called_in(story, messages, tz, action)
+        case StoryKind.HOLD_WARNED:
+            return _hold_warned(story, messages, tz)
+        case StoryKind.HOLD_EXTENDED:
+            when = escape(messages.moment(story.expires_at, tz)) if story.expires_at else "—"
+            told = t("{name} extended the hold until {when}.", name=who, when=when)
+            return told + _quoted(story.note)
+        case StoryKind.HOLD_ENDED:
+            what = escape(count_of(SubjectKind.ORDER, story.orders, messages))
+            return t(
+                "The hold has run out and nobody extended it: {what} are being released.", what=what
+            )
+        case StoryKind.NIGHT_HELD:
+            return _night_held(story, messages)
         case StoryKind.BY_HAND:
             return _by_hand(story, messages, who)
         case StoryKind.NOTED:
@@ -201,6 +226,70 @@ def _escalated(story: Story, messages: Messages, tz: tzinfo, who: str) -> str:
     )
     groups = mention_groups(story.approver_groups)
     return (f"{groups} {told}" if groups else told) + _quoted(story.note)
+
+
+def _until(story: Story, messages: Messages, tz: tzinfo) -> str:
+    """By when it must be answered, as the end of what was said."""
+    if story.expires_at is None:
+        return ""
+    when = escape(messages.moment(story.expires_at, tz))
+    return _then(messages) + messages.t("It ends at {when}.", when=when)
+
+
+def _then(messages: Messages) -> str:
+    """What stands between two sentences."""
+    return "" if messages.locale == "ja" else " "
+
+
+def _reminded(story: Story, messages: Messages, tz: tzinfo, action: str) -> str:
+    groups = mention_groups(story.approver_groups)
+    told = messages.t("The request ({action}) still waits for an answer.", action=action)
+    return (f"{groups} {told}" if groups else told) + _until(story, messages, tz)
+
+
+def _called_in(story: Story, messages: Messages, tz: tzinfo, action: str) -> str:
+    groups = mention_groups(story.approver_groups)
+    told = messages.t(
+        "Nobody has answered the request ({action}) for {hours} business hours. Please see to it"
+        " that somebody does.",
+        action=action,
+        hours=f"{story.hours:g}",
+    )
+    return (f"{groups} {told}" if groups else told) + _until(story, messages, tz)
+
+
+def _hold_warned(story: Story, messages: Messages, tz: tzinfo) -> str:
+    groups = mention_groups(story.approver_groups)
+    when = escape(messages.moment(story.expires_at, tz)) if story.expires_at else "—"
+    told = messages.t(
+        "The hold on {what} ends at {when}: they are released then. Please decide, or extend the"
+        " hold with a reason.",
+        what=escape(count_of(SubjectKind.ORDER, story.orders, messages)),
+        when=when,
+    )
+    return _mention(story) + (f"{groups} " if groups else "") + told
+
+
+def _night_held(story: Story, messages: Messages) -> str:
+    told: list[str] = []
+    if story.orders:
+        what = count_of(SubjectKind.ORDER, story.orders, messages)
+        if story.amounts:
+            what = messages.dots([what, messages.monies(story.amounts[:3])])
+        told.append(
+            messages.t(
+                "Nobody is there: {what} were put on hold at once, as the policy says.",
+                what=escape(what),
+            )
+        )
+    if story.count:
+        what = escape(count_of(SubjectKind.ORDER, story.count, messages))
+        told.append(
+            messages.t("Not held, since holding is paused: {what}.", what=what)
+            if story.detail == "paused"
+            else messages.t("Not held, since the night's cap is reached: {what}.", what=what)
+        )
+    return "\n".join(told)
 
 
 def _by_hand(story: Story, messages: Messages, who: str) -> str:

@@ -40,6 +40,7 @@ STEPS = (
     "review",
     "break_glass",
     "delegate",
+    "extend_hold",
 )
 """What people do to a case that is no action on the marketplace."""
 
@@ -174,6 +175,28 @@ def _holidays_of(country: str) -> frozenset[date]:
     return frozenset(holidays.country_holidays(country, years=_YEARS))
 
 
+class Reminders(BaseModel):
+    """How often those who must answer a request are reminded: after so many minutes, then twice as many …"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 15
+    at_most: Annotated[int, Field(ge=0, le=10)] = 3
+    """0: never."""
+
+
+class OffHours(BaseModel):
+    """What a detection may hold at once while nobody is there; never more than a hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detections: Annotated[tuple[str, ...], Field(min_length=1)]
+    caps: Money
+    """Of all orders that are held in one night; an order in another currency is not held."""
+    count: Annotated[int, Field(ge=1)]
+    """Of orders in one night."""
+
+
 class PolicyFile(BaseModel):
     """The YAML file as written."""
 
@@ -189,6 +212,19 @@ class PolicyFile(BaseModel):
     caps: tuple[Cap, ...] = ()
     calendar: CalendarSection | None = None
     new_approver_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24
+    reminders: Reminders = Reminders()
+    escalate_after_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
+    escalate_to: tuple[Role, ...] = ()
+    """Without any role nobody else is called in."""
+    hold_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 24
+    hold_warning_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
+    off_hours: OffHours | None = None
+
+    @model_validator(mode="after")
+    def _has_off_hours(self) -> PolicyFile:
+        if self.off_hours is not None and self.calendar is None:
+            raise ValueError("off_hours needs a calendar, which says when nobody is there")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ class StoryKind(StrEnum):
     OPERATION_FAILED = "operation_failed"
     """`subject_ids`, `verb`, `code`, `detail`."""
     OPERATION_UNKNOWN = "operation_unknown"
+    OPERATION_OVERDUE = "operation_overdue"
+    """`verb`, `subject_ids`, `count` minutes without a known outcome; `mention` who must look."""
     STOPPED = "stopped"
     """`by`, `count`: what was left was stopped."""
     COMPLETED = "completed"
@@ -44,6 +46,18 @@ class StoryKind(StrEnum):
     """`by`, `note`, `approver_groups`: the group that must look."""
     WAIT_OVER = "wait_over"
     """`by`: who asked; no answer came in time. `mention` is who must look."""
+    REMINDED = "reminded"
+    """`action`, `expires_at`, `approver_groups` who must answer, `count` how often by now."""
+    CALLED_IN = "called_in"
+    """`action`, `expires_at`, `approver_groups` who must see to it, `hours` it waited."""
+    HOLD_WARNED = "hold_warned"
+    """`expires_at`, `orders`; `mention` or `approver_groups` who must look."""
+    HOLD_EXTENDED = "hold_extended"
+    """`by`, `expires_at`, `note`."""
+    HOLD_ENDED = "hold_ended"
+    """`orders` that are released since nobody extended the hold."""
+    NIGHT_HELD = "night_held"
+    """`orders` held while nobody was there, `amounts`; `count` that were not, `detail` why."""
     BY_HAND = "by_hand"
     """`by`, `count` operations done by hand, `subject_ids` of those that were not."""
 
@@ -73,6 +87,8 @@ class Story:
     """Of a refund, in the currency's smallest unit."""
     currency: str | None = None
     count: int = 0
+    hours: float = 0
+    amounts: tuple[tuple[int, str], ...] = ()
     expires_at: datetime | None = None
     starts_at: datetime | None = None
     """Until then a decision can be taken back."""

@@ -36,6 +36,7 @@ _GRANTS = {
         "delegations",
         "cap_entries",
         "proposals",
+        "night_holds",
     ),
     "SELECT, INSERT": (
         "plan_sets",
