@@ -28,7 +28,7 @@ from tests.chaos.world import DATABASES, Options, run_chaos
 @click.option(
     "--longest", default=3600.0, show_default=True, help="Seconds that people work at most."
 )
-@click.option("--parallel", default=3, show_default=True, help="Cases that people work on at once.")
+@click.option("--parallel", default=6, show_default=True, help="Cases that people work on at once.")
 @click.option("--planted", help="A bug of tests/chaos/planted that every process gets.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where the evidence is written.")
 @click.option("--faults/--no-faults", default=True, show_default=True)

@@ -18,6 +18,8 @@ from tests.chaos.town import AGENTS, ALERTS, APPROVERS, OTHERS
 MODAL_S = 6.0
 LOOK_S = 0.2
 MOST_SENDS = 3
+COMMANDS = 0.15
+"""How often somebody types a command before the next card is worked on."""
 
 OPEN_CHOICES = {"cancel": 70, "hold": 12, "refund": 8, "suspend": 4, "dismiss": 6}
 WAITING_CHOICES = {"approve": 88, "reject": 12}
@@ -32,6 +34,8 @@ class Crowd:
     workspace: Workspace
     chance: random.Random
     parallel: int = 3
+    unseen: list[str] = field(default_factory=list)
+    """Orders that nobody but us knows of: cases that people open by hand."""
     tally: Counter[str] = field(default_factory=Counter)
     """How people's acts ended, as Slack's client would show it."""
     _busy_people: set[str] = field(default_factory=set)
@@ -64,6 +68,8 @@ class Crowd:
 
     async def _direct(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
+            if self.chance.random() < COMMANDS:
+                await self._command()
             card = self._choose_card()
             if card is None:
                 await asyncio.sleep(LOOK_S)
@@ -127,6 +133,36 @@ class Crowd:
             await self._fill_and_send(person)
         if self.workspace.open_view(person) is not None:
             await self.workspace.close_view(person)
+
+    async def _command(self) -> None:
+        """Somebody types a command, and goes on with what it opens."""
+        free = [one for one in (*AGENTS, *APPROVERS, *OTHERS) if one not in self._busy_people]
+        known = [str(_case_of(card)) for card in self._cards]
+        if not free or not known:
+            return
+        person = self.chance.choice(free)
+        kind = self.chance.choices(["open", "case", "audit", "queue", "next"], [5, 3, 2, 1, 1])[0]
+        text = kind
+        if kind == "open" and self.unseen:
+            # An order for which a case is open already may be named by another one as well.
+            order = self.chance.choice(self.unseen)
+            if self.chance.random() < 0.5:
+                self.unseen.remove(order)
+            text = f"cancel {order}"
+        elif kind in {"case", "audit"}:
+            text = f"{kind} C-{self.chance.choice(known)}"
+        elif kind == "open":
+            return
+        self._busy_people.add(person)
+        try:
+            acted = await self.workspace.command(person, ALERTS, "/cre", text)
+            self.tally["command " + (acted.error or "ok").partition(":")[0]] += 1
+            if acted.ok:
+                await self._fill_and_send(person)
+            if self.workspace.open_view(person) is not None:
+                await self.workspace.close_view(person)
+        finally:
+            self._busy_people.discard(person)
 
     async def _press(self, person: str, card: Message, name: str) -> bool:
         for element in _elements(card):
@@ -208,6 +244,11 @@ def _choices(card: Message) -> tuple[dict[str, int], dict[str, int]]:
         name: weight for name, weight in (RUNNING_CHOICES | DONE_CHOICES).items() if name in names
     }
     return offered, others
+
+
+def _case_of(card: Message) -> int:
+    payload: Any = (card.metadata or {}).get("event_payload") or {}
+    return int(payload.get("case_id") or 0)
 
 
 def _names(card: Message) -> list[str]:

@@ -87,24 +87,35 @@ class Rings:
         self._market = market
         self._chance = chance
         self.made = 0
+        self.unseen = 0
 
     async def add(self) -> None:
         self.made += 1
-        name = f"ring-{self.made:05d}"
+        # Few and cheap enough for one person now and then; most need a second one.
+        await self._add(
+            f"ring-{self.made:05d}", self._chance.choice([1, 2, 3, 10, 12, 15, 18, LARGEST_RING])
+        )
+
+    async def add_unseen(self) -> str:
+        """An order that no detection finds, for somebody who opens its case by hand."""
+        self.unseen += 1
+        name = f"unseen-{self.unseen:05d}"
+        await self._add(name, 1)
+        return f"{name}-00"
+
+    async def _add(self, name: str, orders: int) -> None:
         chance = self._chance
         now = datetime.now(UTC)
-        # Few and cheap enough for one person now and then; most need a second one.
-        orders = chance.choice([1, 2, 3, 10, 12, 15, 18, LARGEST_RING])
         method = chance.choices(["card", "konbini"], [4, 1])[0]
         old = now - timedelta(days=400)
         async with self._market.pool.acquire() as conn, conn.transaction():
             await add_account(
-                conn, name, full_name=f"購入者 {self.made}", created_at=old, updated_at=now
+                conn, name, full_name=f"購入者 {name}", created_at=old, updated_at=now
             )
             await add_account(
                 conn,
                 f"seller-{name}",
-                full_name=f"出品者 {self.made}",
+                full_name=f"出品者 {name}",
                 is_seller=True,
                 created_at=old,
                 updated_at=now,

@@ -43,6 +43,7 @@ RULES = Path(__file__).parent / "rules"
 BOTS = 3
 WAITING_WANTED = 8
 """So many cards shall wait for a decision; fewer, and the shop gets new orders."""
+UNSEEN_WANTED = 3
 POLL_S = 0.5
 START_S = 90.0
 QUIET_S = 2.0
@@ -65,7 +66,7 @@ class Options:
     settle_s: float = 300.0
     work_s: float = 3600.0
     """The longest that the people work, whatever came of it."""
-    parallel: int = 3
+    parallel: int = 4
     planted: str | None = None
 
 
@@ -191,7 +192,12 @@ class World:
         stop = asyncio.Event()
         if self.options.faults:
             self.market.misbehave(1.0)
-            self.balancer.habits = Habits(doubled=0.06, delayed=0.12, late=0.03)
+            self.balancer.habits = Habits(
+                doubled=0.06,
+                delayed=0.12,
+                late=0.03,
+                late_s=(5.0, min(40.0, self.options.work_s / 5)),
+            )
         async with asyncio.TaskGroup() as group:
             group.create_task(crowd.work(stop))
             group.create_task(self._feed(stop, crowd, rings))
@@ -224,6 +230,8 @@ class World:
 
     async def _feed(self, stop: asyncio.Event, crowd: Crowd, rings: Rings) -> None:
         while not stop.is_set():
+            if len(crowd.unseen) < UNSEEN_WANTED:
+                crowd.unseen.append(await rings.add_unseen())
             on_the_way = rings.made - len(crowd._cards)
             if crowd.waiting < WAITING_WANTED and on_the_way < WAITING_WANTED:
                 await rings.add()
