@@ -43,7 +43,7 @@ from bot.domain.errors import SayableError
 from bot.executor import Executor
 from bot.handlers.desk import Desk
 from bot.handlers.errands import Errands
-from bot.handlers.front_door import FrontDoor
+from bot.handlers.front_door import HTTP_LOGGER, FrontDoor
 from bot.handlers.listeners import make_app
 from bot.jobs.anchor_audit import anchor_audit
 from bot.jobs.detect import detect
@@ -160,6 +160,7 @@ class Bot:
         self._pace = pace
         self._ticker = Ticker(room, self._schedules(loaded))
         self._ready = False
+        self._door: FrontDoor | None = None
 
     def _schedules(self, loaded: Loaded) -> dict[str, Schedule]:
         async def people_job(_: Tick) -> None:
@@ -286,10 +287,11 @@ class Bot:
                 )
                 if secret is not None
             ]
-            app.router.add_post("/slack/events", FrontDoor(self.bolt, secrets).handle)
+            self._door = FrontDoor(self.bolt, secrets)
+            app.router.add_post("/slack/events", self._door.handle)
         else:
             socket = _socket_handler(self.bolt, self._settings, self._client)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+        runner = web.AppRunner(app, access_log=None, logger=HTTP_LOGGER, shutdown_timeout=5)
         await runner.setup()
         site = web.TCPSite(runner, self._settings.host, self._settings.port)
         try:
@@ -317,6 +319,8 @@ class Bot:
         problems = await problems_of(self.room.engine)
         if not self._ready:
             problems.append("stopping")
+        if self._door is not None and self._door.problem is not None:
+            problems.append(self._door.problem)
         if self._publisher.stuck:
             problems.append(f"slack: {self._publisher.stuck}")
         return web.json_response(

@@ -146,6 +146,16 @@ def refusal_sentence(
             )
         case RefusalCode.PROPOSAL_ENDED:
             return t("This has been answered already, or it ran out. The message shows how.")
+        case RefusalCode.UNKNOWN_BUTTON:
+            return t(
+                "This button is not in use any more, so nothing was done. Please use the buttons that the"
+                " card shows now."
+            )
+        case RefusalCode.CONFLICT:
+            return t(
+                "Something else happened to this at the same moment, so nothing was done. Please look at it as"
+                " it is now and press again."
+            )
         case RefusalCode.TRY_AGAIN:
             return t("That took too long, so nothing was done. Please try again.")
 

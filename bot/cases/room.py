@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.cases.policy import Policy, judge_person
@@ -147,9 +148,15 @@ async def stale(conn: AsyncConnection, head: CaseHead) -> Refusal:
 
 
 async def find_person(room: Room, user_id: str) -> Person | None:
-    """A person as last synced, whoever they are; for the language of an answer, never for rights."""
-    async with room.engine.connect() as conn:
-        found = await people.read_person(conn, user_id)
+    """A person as last synced, whoever they are; for the language of an answer, never for rights.
+
+    A ledger that does not answer leaves only that unknown: an answer in another language beats none.
+    """
+    try:
+        async with room.engine.connect() as conn:
+            found = await people.read_person(conn, user_id)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return None
     return found[0] if found else None
 
 

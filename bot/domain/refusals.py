@@ -60,6 +60,10 @@ class RefusalCode(StrEnum):
     """`detail`: the word that had to be typed."""
     OWN_PROPOSAL = "own_proposal"
     PROPOSAL_ENDED = "proposal_ended"
+    UNKNOWN_BUTTON = "unknown_button"
+    """Of an older version of ours, or of nobody's."""
+    CONFLICT = "conflict"
+    """The ledger did not take it, as where somebody else was quicker; nothing was done."""
     TRY_AGAIN = "try_again"
     """Slack or we were too slow; nothing was done."""
 

@@ -15,7 +15,7 @@ from bot.cards.answers import Answer
 from bot.cards.case_card import case_card
 from bot.cases.deciding import Decided, decide, stop_rest
 from bot.cases.freezing import Choice
-from bot.cases.gate import may_open_modal
+from bot.cases.gate import EXTEND_HOLD, may_open_modal
 from bot.cases.opening import claim_case
 from bot.cases.planning import prepare, read_case
 from bot.cases.queueing import take_next
@@ -36,7 +36,18 @@ logger = logging.getLogger(__name__)
 RETRY = "retry"
 OPEN_ADMIN = "open_admin"
 NEXT = "next"
-MODALS = frozenset({"approve", "reject", "dismiss", "details", "consult", "by_hand", "break_glass"})
+MODALS = frozenset(
+    {
+        "approve",
+        "reject",
+        "dismiss",
+        "details",
+        "consult",
+        "by_hand",
+        "break_glass",
+        EXTEND_HOLD,
+    }
+)
 """Steps of a case that ask something before they do anything."""
 
 
@@ -48,8 +59,18 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
     if click.proposal_id is not None:
         await on_proposal(desk, click, click.proposal_id, ack)
         return
-    if click.press is None or click.name == OPEN_ADMIN:
+    if click.name == OPEN_ADMIN:
+        # A link: the browser has followed it already.
         await ack()
+        return
+    if click.press is None:
+        await ack()
+        await desk.refuse(
+            Refusal(code=RefusalCode.UNKNOWN_BUTTON),
+            user_id=click.user_id,
+            channel=click.channel,
+            response_url=click.response_url,
+        )
         return
     decided: Decided | None = None
     answer: Decided | Refusal | None
@@ -69,7 +90,7 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
         refusal = await _open_modal(desk, click, name)
     else:
         # A button of a version of ours that is gone.
-        refusal = Refusal(code=RefusalCode.CASE_CLOSED, case_id=click.press.case_id)
+        refusal = Refusal(code=RefusalCode.UNKNOWN_BUTTON, case_id=click.press.case_id)
     await ack()
     if refusal is not None:
         await desk.refuse(
@@ -176,6 +197,11 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
             filled = draw(view, view.decision, messages=messages, tz=desk.tz)
         case "break_glass" if view.decision is not None:
             filled = modals.break_glass_modal(view, view.decision, messages=messages, tz=desk.tz)
+        case "extend_hold" if view.hold is not None:
+            until = desk.room.calendar.add_hours(
+                max(WallClock().now(), view.hold.until), desk.room.policy.file.hold_hours
+            )
+            filled = modals.extend_hold_modal(view, until=until, messages=messages, tz=desk.tz)
         case "dismiss":
             filled = modals.dismiss_modal(view, messages=messages)
         case "consult":

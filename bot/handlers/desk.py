@@ -77,6 +77,16 @@ class Desk:
         response_url: str | None = None,
     ) -> None:
         """Say what a press led to, and offer the next case."""
+        self.errands.start(self._told(decided, name, user_id, channel, response_url))
+
+    async def _told(
+        self,
+        decided: Decided,
+        name: str,
+        user_id: str,
+        channel: str | None,
+        response_url: str | None,
+    ) -> None:
         answer = answers.pressed(
             name,
             decided.case_id,
@@ -85,20 +95,25 @@ class Desk:
             messages=await self.messages_of(user_id),
             tz=self.tz,
         )
-        self.tell(
-            user_id=user_id,
-            channel=channel or self.room.channel,
-            response_url=response_url,
-            text=answer.text,
-            blocks=answer.blocks,
+        await self._tell(
+            user_id, channel or self.room.channel, response_url, answer.text, answer.blocks
         )
 
     async def refuse(
         self, refusal: Refusal, *, user_id: str, channel: str | None, response_url: str | None
     ) -> None:
         """Answer a refused press; a stale card is drawn anew with it."""
+        self.errands.start(self._refused(refusal, user_id, channel, response_url))
+        self.mend(refusal)
+
+    async def _refused(
+        self, refusal: Refusal, user_id: str, channel: str | None, response_url: str | None
+    ) -> None:
         text = await self.sentence(user_id, refusal)
-        self.tell(user_id=user_id, channel=channel, response_url=response_url, text=text)
+        await self._tell(user_id, channel or self.room.channel, response_url, text)
+
+    def mend(self, refusal: Refusal) -> None:
+        """Do something about what a press was refused for: a card or roles that are out of date."""
         if refusal.code in _REPAINTED and refusal.case_id is not None:
             self.errands.start(repaint(self.room, refusal.case_id))
         if refusal.code in {RefusalCode.UNKNOWN_PERSON, RefusalCode.ROLES_TOO_OLD}:
@@ -155,6 +170,12 @@ _REPAINTED = frozenset(
         RefusalCode.ALREADY_WAITING,
         RefusalCode.BUSY,
         RefusalCode.TOO_LATE,
+        RefusalCode.EXPIRED,
+        RefusalCode.ALREADY_APPROVED,
+        RefusalCode.NOTHING_TO_DO,
+        RefusalCode.PLAN_CHANGED,
+        RefusalCode.UNKNOWN_BUTTON,
+        RefusalCode.CONFLICT,
     }
 )
 

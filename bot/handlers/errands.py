@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from bot.domain.tracing import traced
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,8 +27,9 @@ class Errands:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("an errand failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("an errand failed: %s", traced(error))
 
     async def drain(self, timeout_s: float = 10) -> None:
         """Let what was started finish."""

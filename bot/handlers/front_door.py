@@ -9,28 +9,72 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
+
+from bot.domain.tracing import traced
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 64
 MAX_SKEW_S = 300
+SKEW_ALARM_S = 60
+"""Slack's requests are seconds old when they come; more than this means that our clock is wrong."""
+SKEWED_IN_A_ROW = 3
+"""One request may be an old one that somebody sends again; so many say that it is the clock."""
 _TIMESTAMP = re.compile(r"[0-9]{9,11}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
+_UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
+_BOLTS_OWN = "x-slack-bolt-"
+
+# What Bolt takes for an object, a list or a text without looking. Slack sends nothing else there.
+_OBJECTS = ("event", "message", "previous_message", "view", "item", "assistant_thread")
+_LISTS = ("actions", "authorizations", "response_urls")
+_TEXTS = (
+    *("type", "subtype", "command", "callback_id", "action_id", "block_id", "bot_id", "thread_ts"),
+    *("team_id", "user_id", "channel_id", "enterprise_id", "app_installed_team_id", "user_team"),
+    *("id", "response_url", "trigger_id", "challenge", "function_execution_id", "bot_access_token"),
+)
+_NAMED = ("team", "user", "channel", "enterprise")
+"""An id, or an object that has one."""
+
+Document = Mapping[str, Any]
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """For aiohttp, which quotes the headers that it could not read, signatures included."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "a request was refused: %s", (type(error).__name__,)
+    else:
+        record.msg, record.args = "a request failed: %s", (traced(error) if error else "no answer",)
+    record.exc_info = None
+    return record.levelno > logging.DEBUG
+
+
+HTTP_LOGGER = logging.getLogger("bot.http")
+"""For whoever serves the front door."""
+HTTP_LOGGER.addFilter(_without_words)
+
+
+class MalformedError(Exception):
+    """A body that is not what Slack sends."""
 
 
 class FrontDoor:
     """Answers `POST /slack/events`: refuses with 4xx and no word of the body in the log, or lets Bolt in.
 
-    Bolt parses a body before it checks the signature, and trusts `x-slack-bolt-*` headers from the
-    wire; so neither is left to it.
+    Bolt parses a body before it checks the signature, trusts `x-slack-bolt-*` headers from the wire, and
+    falls over a body of another shape than Slack's; so none of that is left to it.
     """
 
     def __init__(
@@ -43,15 +87,30 @@ class FrontDoor:
         self._app = app
         self._secrets = [secret.encode() for secret in signing_secrets]
         self._now = now
+        self._skewed = 0
+        self._skew_s = 0.0
         self.refused: Counter[str] = Counter()
-        """Refusals by reason; a rising `skew` means that our clock is wrong."""
+        """Refusals by reason."""
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps Slack's clicks out, in a few words; None: nothing."""
+        if self._skewed < SKEWED_IN_A_ROW:
+            return None
+        return f"clock: {self._skew_s:+.0f} s from Slack's"
 
     async def handle(self, request: web.Request) -> web.Response:
+        if any(name.lower().startswith(_BOLTS_OWN) for name in request.headers):
+            return self._refuse("bolt_header", 400)
+        if "Content-Encoding" in request.headers:
+            # Slack compresses nothing; what is small on the wire must not grow in here.
+            return self._refuse("encoding", 400)
         if request.content_length is not None and request.content_length > MAX_BODY:
             return self._refuse("too_large", 413)
-        body = await request.content.read(MAX_BODY + 1)
-        while len(body) <= MAX_BODY and not request.content.at_eof():
-            body += await request.content.read(MAX_BODY + 1 - len(body))
+        try:
+            body = await _read(request)
+        except (ClientError, HttpProcessingError, web.RequestPayloadError, ValueError):
+            return self._refuse("malformed", 400)
         if len(body) > MAX_BODY:
             return self._refuse("too_large", 413)
         reason = self.reason_to_refuse(
@@ -61,19 +120,20 @@ class FrontDoor:
         )
         if reason is not None:
             return self._refuse(reason, 401)
-        if not is_well_formed(body, request.content_type):
+        try:
+            document = parse(body, request.headers.getall("Content-Type", []))
+        except MalformedError:
             return self._refuse("malformed", 400)
-        answer = await self._app.async_dispatch(
-            AsyncBoltRequest(
-                body=body.decode(),
-                query=dict(request.query),
-                headers={
-                    name: value
-                    for name, value in request.headers.items()
-                    if not name.lower().startswith("x-slack-bolt-")
-                },
+        if document.get("ssl_check") == "1":
+            return web.Response()
+        try:
+            # As over a socket, already parsed: two parsers that differ would be a way in.
+            answer = await self._app.async_dispatch(
+                AsyncBoltRequest(body=dict(document), mode="socket_mode")
             )
-        )
+        except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold the body
+            logger.error("a request to /slack/events failed: %s", traced(error))  # noqa: TRY400
+            return web.Response(status=500)
         return web.Response(
             status=answer.status,
             text=answer.body,
@@ -89,14 +149,25 @@ class FrontDoor:
             return "timestamp"
         if len(signatures) != 1 or not _SIGNATURE.fullmatch(signatures[0]):
             return "signature"
-        if abs(self._now() - int(timestamps[0])) > MAX_SKEW_S:
-            return "skew"
         signed = b"v0:" + timestamps[0].encode() + b":" + body
-        for secret in self._secrets:
-            expected = "v0=" + hmac.new(secret, signed, hashlib.sha256).hexdigest()
-            if hmac.compare_digest(expected, signatures[0]):
-                return None
-        return "signature"
+        expected = [
+            "v0=" + hmac.new(secret, signed, hashlib.sha256).hexdigest() for secret in self._secrets
+        ]
+        if not any(hmac.compare_digest(one, signatures[0]) for one in expected):
+            return "signature"
+        # Only now: what nobody signed says nothing about our clock.
+        skew_s = self._now() - int(timestamps[0])
+        self._watch_clock(skew_s)
+        return "skew" if abs(skew_s) > MAX_SKEW_S else None
+
+    def _watch_clock(self, skew_s: float) -> None:
+        self._skew_s = skew_s
+        if abs(skew_s) <= SKEW_ALARM_S:
+            self._skewed = 0
+            return
+        self._skewed += 1
+        if self._skewed == SKEWED_IN_A_ROW:
+            logger.error("our clock is %+.0f s from Slack's: set it, or clicks are lost", skew_s)
 
     def _refuse(self, reason: str, status: int) -> web.Response:
         self.refused[reason] += 1
@@ -104,38 +175,96 @@ class FrontDoor:
         return web.json_response({"error": reason}, status=status)
 
 
-def is_well_formed(body: bytes, content_type: str) -> bool:
-    """Whether a body is what Slack sends: UTF-8, a JSON object or a form, and not absurdly nested."""
+async def _read(request: web.Request) -> bytes:
+    """The body, or so much of it that it is seen to be too large."""
+    body = await request.content.read(MAX_BODY + 1)
+    while len(body) <= MAX_BODY and not request.content.at_eof():
+        body += await request.content.read(MAX_BODY + 1 - len(body))
+    return body
+
+
+def parse(body: bytes, content_types: Sequence[str]) -> Document:
+    """What Slack sent: a JSON object, a form, or a form that carries a JSON object.
+
+    Raises:
+        MalformedError: it is none of these, is absurdly nested, holds what no text may hold, or has
+            something else where Bolt expects an object.
+    """
+    kind, _, rest = (content_types[0] if len(content_types) == 1 else "").partition(";")
+    charset = rest.strip().lower().removeprefix("charset=").strip('"')
     try:
         content = body.decode()
-        if not content:
-            return False
-        if content_type == _JSON:
-            documents = [content]
-        elif content_type == _FORM:
-            fields = dict(
-                parse_qsl(content, keep_blank_values=True, strict_parsing=True, errors="strict")
+        if charset not in {"", "utf-8", "utf8"}:
+            raise MalformedError("charset")
+        if kind.strip().lower() == _JSON:
+            document = _object(content)
+        elif kind.strip().lower() == _FORM:
+            pairs = parse_qsl(
+                content,
+                keep_blank_values=True,
+                strict_parsing=True,
+                errors="strict",
+                max_num_fields=100,
             )
-            documents = [fields["payload"]] if "payload" in fields else []
+            fields = dict(pairs)
+            if not fields or len(fields) != len(pairs):
+                raise MalformedError("no field, or one twice")
+            document = _object(fields["payload"]) if "payload" in fields else fields
         else:
-            return False
-        return all(_is_shallow_object(document) for document in documents)
-    except ValueError:
-        return False
+            raise MalformedError("content type")
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("body") from error
+    _check_texts(document)
+    _check_shape(document)
+    return document
 
 
-def _is_shallow_object(document: str) -> bool:
-    depth = deepest = 0
-    for character in document:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    # Brackets inside strings count too: a generous bound costs nothing and keeps this one pass.
-    if deepest > MAX_DEPTH * 4:
-        return False
-    try:
-        return isinstance(json.loads(document), dict)
-    except RecursionError:
-        return False
+def _object(content: str) -> Document:
+    document = json.loads(content, parse_constant=_no_constant)
+    if not isinstance(document, dict):
+        raise MalformedError("no object")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _check_texts(document: Document) -> None:
+    """No NUL and no half of a surrogate pair, which no database takes; and nothing absurdly deep."""
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, str):
+                if _UNSAYABLE.search(value):
+                    raise MalformedError("text")
+            elif isinstance(value, dict):
+                inner += value.keys()
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+        if not inner:
+            return
+        level = inner
+    raise MalformedError("depth")
+
+
+def _check_shape(document: Document) -> None:
+    for name in _TEXTS:
+        if not isinstance(document.get(name), str | None):
+            raise MalformedError(name)
+    for name in (*_OBJECTS, *_NAMED):
+        value = document.get(name)
+        if isinstance(value, dict):
+            _check_shape(value)
+        elif value is not None and not (isinstance(value, str) and name in _NAMED):
+            raise MalformedError(name)
+    for name in _LISTS:
+        values = document.get(name)
+        if not isinstance(values, list | None):
+            raise MalformedError(name)
+        for value in values or ():
+            if not isinstance(value, dict):
+                raise MalformedError(name)
+            _check_shape(value)

@@ -15,6 +15,7 @@ from bot.cases.breaking_glass import break_glass
 from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
+from bot.cases.holding import extend_hold
 from bot.cases.planning import RECHECK_TIMEOUT_S, prepare, shown_plans, still_as_shown
 from bot.cases.targets import chosen
 from bot.cases.working_by_hand import record_by_hand
@@ -52,6 +53,9 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
                 reason=submission.fields.get("words", ""),
                 word=submission.fields.get("confirm", ""),
             )
+        case "extend_hold":
+            words = submission.fields.get("words", "")
+            answer = await extend_hold(desk.room, press, words=words)
         case "dismiss":
             answer = await dismiss(desk.room, press, reason=reason, note=submission.note)
         case "consult":
@@ -77,8 +81,7 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
         case name if name in registry():
             answer = await _decide(desk, submission)
         case _:
-            await ack()
-            return
+            answer = Refusal(code=RefusalCode.UNKNOWN_BUTTON, case_id=press.case_id)
     if isinstance(answer, Decided):
         await ack()
         await desk.told(answer, name=submission.name, user_id=submission.user_id)
@@ -92,6 +95,7 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
     else:
         shown = await _message(desk, submission, answer)
     await ack(response_action="update", view=shown)
+    desk.mend(answer)
 
 
 async def _decide(desk: Desk, submission: Submission) -> Decided | Refusal:

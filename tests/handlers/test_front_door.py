@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import io
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 
-from bot.handlers.front_door import FrontDoor
+from bot.handlers.front_door import HTTP_LOGGER, FrontDoor, MalformedError
 
 NOW = 1_790_000_000
 SECRET = "the-new-secret"
@@ -76,7 +78,7 @@ class Door:
 
         self.front = FrontDoor(app, [SECRET, OLD_SECRET], now=lambda: NOW)
 
-    async def post(self, body: bytes, head: dict[str, str]) -> tuple[int, str]:
+    async def post(self, body: bytes, head: Mapping[str, str]) -> tuple[int, str]:
         async with (
             aiohttp.ClientSession() as session,
             session.post(self.url, data=io.BytesIO(body), headers=head) as answer,
@@ -89,7 +91,7 @@ async def door() -> AsyncIterator[Door]:
     door = Door()
     app = web.Application(client_max_size=2**21)
     app.router.add_post("/slack/events", door.front.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, logger=HTTP_LOGGER)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -167,6 +169,27 @@ async def test_a_signed_timestamp_outside_five_minutes_is_refused(door: Door) ->
         (b"payload=%ff%fe", FORM),
         (b"a", FORM),
         (b"", FORM),
+        (b"{=1", "application/json"),
+        (b"payload=%7B%7D&payload=%7B%7D", FORM),
+        (b"text=%00&command=/cre", FORM),
+        (b"&".join(b"a%d=1" % n for n in range(200)), FORM),
+        (BODY, FORM + "; charset=bogus"),
+        (BODY, FORM + "; charset=utf-16"),
+        (BODY, "application/json"),
+        (b'{"type":"block_actions","text":"\\ud800"}', "application/json"),
+        (b'{"type":"block_actions","text":"\\u0000"}', "application/json"),
+        (b'{"\\udfff":1}', "application/json"),
+        (b'{"a":NaN}', "application/json"),
+        (b'{"a":' + b"9" * 5000 + b"}", "application/json"),
+        (b'{"type":["block_actions"]}', "application/json"),
+        (b'{"user":7}', "application/json"),
+        (b'{"user":{"id":[]}}', "application/json"),
+        (b'{"authorizations":[1]}', "application/json"),
+        (b'{"authorizations":{"0":1}}', "application/json"),
+        (b'{"actions":"act:hold"}', "application/json"),
+        (b'{"event":"message"}', "application/json"),
+        (b'{"event":{"user":{"id":{}}}}', "application/json"),
+        (b'{"response_urls":[[]]}', "application/json"),
         (BODY, "text/plain"),
         (BODY, "multipart/form-data; boundary=x"),
     ],
@@ -185,14 +208,106 @@ async def test_a_huge_body_is_refused_before_it_is_read_whole(door: Door) -> Non
     assert status == 413
 
 
-async def test_bolts_own_headers_from_the_wire_are_dropped(door: Door) -> None:
-    status, _ = await door.post(
-        BODY,
-        headers(
-            BODY,
-            **{"X-Slack-Bolt-Lazy-Only": "1", "x-slack-bolt-lazy-function-name": "clicked"},
-        ),
-    )
+@pytest.mark.parametrize(
+    "name", ["X-Slack-Bolt-Lazy-Only", "x-slack-bolt-lazy-function-name", "X-SLACK-BOLT-ANYTHING"]
+)
+async def test_bolts_own_headers_from_the_wire_are_refused(door: Door, name: str) -> None:
+    status, text = await door.post(BODY, headers(BODY, **{name: "1"}))
+    assert (status, door.reached) == (400, 0)
+    assert json.loads(text) == {"error": "bolt_header"}
+
+
+async def test_two_timestamps_or_two_signatures_are_refused(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    for twice in ("X-Slack-Request-Timestamp", "X-Slack-Signature"):
+        head = CIMultiDict(headers(BODY))
+        head.add(twice, head[twice])
+        status, _ = await door.post(BODY, head)
+        assert (status, door.reached) == (401, 0)
+    head = CIMultiDict(headers(BODY))
+    head.add("Content-Type", FORM)
+    assert (await door.post(BODY, head))[0] == 400
+    # A content type twice is no HTTP: the server itself refuses it, and quotes no header in the log.
+    assert door.front.refused == {"timestamp": 1, "signature": 1}
+    assert "a request was refused: BadHttpMessage" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert head["X-Slack-Signature"] not in caplog.text
+
+
+async def test_nothing_is_parsed_before_it_is_verified(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def parse(body: bytes, content_types: object) -> dict[str, Any]:
+        parsed.append(body)
+        raise MalformedError("asked to parse")
+
+    monkeypatch.setattr("bot.handlers.front_door.parse", parse)
+    monkeypatch.setattr("bot.handlers.front_door.AsyncBoltRequest", parse)
+    for changes in ({"X-Slack-Signature": "v0=" + "0" * 64}, {"X-Slack-Request-Timestamp": "1"}):
+        assert (await door.post(BODY, headers(BODY, **changes)))[0] == 401
+    assert parsed == []
+    assert (await door.post(BODY, headers(BODY)))[0] == 400
+    assert parsed == [BODY]
+
+
+async def test_ssl_checks_and_challenges_need_a_signature_too(door: Door) -> None:
+    for body, content_type in (
+        (b"ssl_check=1&token=x", FORM),
+        (b'{"type":"url_verification","challenge":"c"}', "application/json"),
+    ):
+        unsigned = {"Content-Type": content_type}
+        assert (await door.post(body, unsigned))[0] == 401
+        signed = headers(body, **{"Content-Type": content_type})
+        assert (await door.post(body, signed))[0] == 200
+
+
+async def test_a_compressed_body_is_refused_before_it_grows(door: Door) -> None:
+    body = gzip.compress(b"payload=" + b" " * 50_000_000)
+    status, _ = await door.post(body, headers(body, **{"Content-Encoding": "gzip"}))
+    assert (status, door.reached) == (400, 0)
+    status, _ = await door.post(b"not gzip", headers(b"not gzip", **{"Content-Encoding": "gzip"}))
+    assert status == 400
+
+
+async def test_a_body_of_text_that_holds_the_word_payload_is_a_form_all_the_same(
+    door: Door,
+) -> None:
+    body = urlencode({"command": "/cre", "text": "payload {", "user_id": "U1"}).encode()
+    await door.post(body, headers(body))
+    assert door.front.refused == {}
+
+
+def problem(door: Door) -> str | None:
+    return door.front.problem
+
+
+async def test_our_clock_is_in_question_when_slacks_requests_come_from_another_time(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def post(skew_s: int, secret: str = SECRET) -> int:
+        then = str(NOW - skew_s)
+        signed = signature(BODY, secret=secret, timestamp=then)
+        changes = {"X-Slack-Request-Timestamp": then, "X-Slack-Signature": signed}
+        return (await door.post(BODY, headers(BODY, **changes)))[0]
+
+    # What nobody signed says nothing about our clock, and one late request is not the clock.
+    assert [await post(400, "another") for _ in range(5)] == [401] * 5
+    assert [await post(400), await post(400)] == [401, 401]
+    assert problem(door) is None
+    assert await post(90) == 200
+    assert problem(door) == "clock: +90 s from Slack's"
+    assert "our clock is +90 s from Slack's" in caplog.text
+    assert door.front.refused == {"signature": 5, "skew": 2}
+    assert await post(2) == 200
+    assert problem(door) is None
+
+
+@pytest.mark.parametrize("charset", ["; charset=utf-8", ";charset=UTF-8", '; charset="utf-8"', ""])
+async def test_utf_8_may_be_named(door: Door, charset: str) -> None:
+    status, _ = await door.post(BODY, headers(BODY, **{"Content-Type": FORM + charset}))
     assert (status, door.reached) == (200, 1)
 
 
