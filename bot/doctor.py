@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from bot import app
 from bot.actions import registry
 from bot.cards.glossary import read_glossary
+from bot.cases.pausing import scopes_of
 from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
 from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
@@ -53,6 +54,21 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
                 )
     except SayableError as error:
         yield Diagnosis(what="policy", problem=str(error))
+    if settings.dry_run:
+        yield Diagnosis(
+            what="brakes",
+            problem="DRY_RUN is on: everything is recorded, and nothing is changed in the marketplace.",
+            grave=False,
+        )
+    if settings.paused:
+        try:
+            told = ", ".join(scopes_of(settings.paused))
+        except SayableError as error:
+            yield Diagnosis(what="brakes", problem=str(error))
+        else:
+            yield Diagnosis(
+                what="brakes", problem=f"PAUSED stops this at every start: {told}.", grave=False
+            )
     for part, examination in (
         ("words", _examine_glossary),
         ("detections", _examine_detections),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
@@ -70,3 +72,12 @@ def test_a_shell_is_told_what_it_got_wrong(mimawari: Mimawari, ledger_dsn: str) 
     assert "not paused" in idle.err
     assert mimawari("pause", **settings).code == 2
     assert read(ledger_dsn, "SELECT count(*) FROM ledger.switches") == [(0,)]
+
+
+def test_the_doctor_tells_of_brakes_that_are_set_at_the_start(mimawari: Mimawari) -> None:
+    told = mimawari("doctor", "--json", DRY_RUN="true", PAUSED="refund, cancel")
+    brakes = [one["problem"] for one in json.loads(told.out) if one["what"] == "brakes"]
+    assert any("nothing is changed" in problem for problem in brakes)
+    assert any("refund, cancel" in problem for problem in brakes)
+    wrong = mimawari("doctor", "--json", PAUSED="refunds")
+    assert any("refunds" in (one["problem"] or "") for one in json.loads(wrong.out))

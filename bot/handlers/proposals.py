@@ -17,7 +17,6 @@ from bot.handlers.payloads import Click, Submission
 
 logger = logging.getLogger(__name__)
 
-APPROVE, REJECT = "proposal_approve", "proposal_reject"
 REVIEWS = frozenset({"review_justified", "review_not"})
 
 
