@@ -34,6 +34,7 @@ from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
 from bot.cases.proposing import expire_proposals
 from bot.cases.queueing import fold_closed
+from bot.cases.reconciling import compare_again
 from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, Loaded
@@ -48,6 +49,7 @@ from bot.handlers.listeners import make_app
 from bot.jobs.anchor_audit import anchor_audit
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
+from bot.jobs.reconcile import alarm, reconcile
 from bot.jobs.roll_up import sum_up_queue
 from bot.jobs.sync_capabilities import sync_capabilities
 from bot.jobs.sync_people import sync_people
@@ -78,6 +80,8 @@ FASTEST_ROLL_UP_S = 120.0
 FOLD_AFTER_S = 1800.0
 """A closed case's card is folded to one line so long after."""
 FASTEST_FOLD_S = 120.0
+RECONCILE_EVERY_S = 300.0
+"""How often the ledger is compared with the marketplace's own word."""
 DIGEST_EVERY_S = 15.0
 """How often it is asked whether a digest is due."""
 FOLLOW_POLICY_S = 5.0
@@ -161,6 +165,7 @@ class Bot:
         self._ticker = Ticker(room, self._schedules(loaded))
         self._ready = False
         self._door: FrontDoor | None = None
+        self._stop = asyncio.Event()
 
     def _schedules(self, loaded: Loaded) -> dict[str, Schedule]:
         async def people_job(_: Tick) -> None:
@@ -189,6 +194,11 @@ class Bot:
             "job:sync_capabilities": Schedule(every_s=60, job=capabilities_job),
             "job:watch_members": Schedule(every_s=15, job=watch_job),
             "job:expire_requests": Schedule(every_s=15, job=expiry_job),
+            "job:reconcile": Schedule(
+                every_s=RECONCILE_EVERY_S,
+                job=partial(reconcile, self.room, self._api, self._reader),
+            ),
+            "job:alarm": Schedule(every_s=30, job=partial(alarm, self.room)),
             "job:fold_closed": Schedule(every_s=30, job=fold_job),
             "job:roll_up": Schedule(
                 every_s=max(3600 / self._pace, FASTEST_ROLL_UP_S),
@@ -234,11 +244,13 @@ class Bot:
         await asyncio.gather(
             sync_people(self.room, self._client), sync_capabilities(self.room, self._api)
         )
+        await compare_again(self.room)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""
         bell = asyncio.create_task(self.room.bell.run())
         self._ready = True
+        self._stop = stop
         try:
             async with self._intake():
                 await asyncio.gather(
@@ -317,7 +329,7 @@ class Bot:
     async def _readyz(self, _: web.Request) -> web.Response:
         """Able to take a decision now; says what is missing otherwise."""
         problems = await problems_of(self.room.engine)
-        if not self._ready:
+        if not self._ready or self._stop.is_set():
             problems.append("stopping")
         if self._door is not None and self._door.problem is not None:
             problems.append(self._door.problem)

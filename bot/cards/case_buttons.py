@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from bot.actions import registry
 from bot.cards.blocks import Block, button, option, overflow
-from bot.cards.progress import can_take_back, is_by_hand
+from bot.cards.progress import can_take_back, is_by_hand, needs_word
 from bot.cards.wording import HOPELESS, button_label, counts_of, ranked_findings
+from bot.cases.holding import standing_holds
 from bot.cases.targets import can_take, targets_of
 from bot.domain.actions import Action
 from bot.domain.cases import CaseState, CaseView, OperationState
@@ -64,14 +65,25 @@ def _open(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action]
     proposals = list(_proposals(view))
     shown = [_action_button(view, action, messages) for action in proposals[:_PROPOSALS]]
     shown.append(_button(view, "dismiss", messages.t("Not fraud…")))
+    if _extends_in_view(view, shown):
+        shown.append(_button(view, "extend_hold", messages.t("Extend the hold…")))
     return shown, [*proposals[_PROPOSALS:], *_undoing(view)]
+
+
+def _extends_in_view(view: CaseView, shown: list[Block]) -> bool:
+    """Once its owner was reminded, the way to extend a hold stands beside the decisions, if it fits."""
+    warned = view.hold is not None and view.hold.warned_at is not None
+    return warned and can_extend(view) and len(shown) <= _PROPOSALS
 
 
 def _partly_done(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action]]:
     last = view.decision.action if view.decision else None
     proposals = [action for action in _proposals(view) if action.name != last]
     shown: list[Block] = []
-    if _can_retry(view):
+    if any(needs_word(operation) for operation in view.operations):
+        shown.append(_button(view, "by_hand", messages.t("Record what was done…"), style="primary"))
+        room = 1
+    elif _can_retry(view):
         shown.append(_button(view, "retry", messages.t("Try again…"), style="primary"))
         room = 1
     else:
@@ -98,6 +110,12 @@ def _undoing(view: CaseView) -> Iterator[Action]:
     for name in _UNDOING:
         if name in registry() and _has_work(registry()[name], view):
             yield registry()[name]
+
+
+def can_extend(view: CaseView) -> bool:
+    """Whether a hold of ours stands whose end does not wait for anything."""
+    busy = {CaseState.AWAITING_APPROVAL, CaseState.EXECUTING}
+    return view.hold is not None and view.state not in busy and bool(standing_holds(view))
 
 
 def proposed(view: CaseView) -> tuple[str, ...]:
@@ -157,6 +175,8 @@ def _menu(view: CaseView, messages: Messages, more: list[Action]) -> Block:
         entries.append(_entry(view, "consult", messages.t("Ask the customer or escalate…")))
     if view.state is CaseState.AWAITING_APPROVAL:
         entries.append(_entry(view, "break_glass", messages.t("Emergency: break glass…")))
+    if can_extend(view):
+        entries.append(_entry(view, "extend_hold", messages.t("Extend the hold…")))
     admin_url = next((m.facts.admin_url for m in view.members if _is_web(m.facts.admin_url)), None)
     room = _MENU - len(entries) - (1 if admin_url else 0)
     for action in more[:room]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.cards.answers import escape_url
 from bot.cards.blocks import CHECKBOXES, Block, checkboxes, mrkdwn_section, option, section
 from bot.cards.modal_frames import case_line, meta_of, modal
-from bot.cards.progress import is_by_hand
+from bot.cards.progress import is_by_hand, needs_word
 from bot.cards.wording import subject_id, verb_name
 from bot.domain.cases import CaseView, Operation
 from bot.domain.text import escape
@@ -17,13 +17,25 @@ GROUPS = 10
 
 def by_hand_modal(view: CaseView, *, messages: Messages) -> Block:
     """One tick an operation, none set: a tick says that it was done."""
-    waiting = [o for o in view.operations if is_by_hand(o)][: GROUPS * CHECKBOXES]
+    waiting = [o for o in view.operations if needs_word(o)][: GROUPS * CHECKBOXES]
     blocks: list[Block] = [
         section(
             messages.t(
                 "Please tick what you have done in the back office. What is not ticked is recorded"
                 " as not done."
             )
+        ),
+        *(
+            [
+                section(
+                    messages.t(
+                        "Of some nobody knows whether they took effect: please look in the back office"
+                        " first, and tick those that did."
+                    )
+                )
+            ]
+            if any(not is_by_hand(operation) for operation in waiting)
+            else []
         ),
         *(mrkdwn_section(text) for text in _links(view, waiting, messages)),
     ]

@@ -32,6 +32,7 @@ _TITLES = {
     "review_justified": N_("Justified"),
     "review_not": N_("Not justified"),
     "break_glass": N_("Break glass"),
+    "extend_hold": N_("Extend the hold"),
 }
 
 DISMISS_REASONS = (

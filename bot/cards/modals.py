@@ -13,6 +13,7 @@ from bot.cards.modal_decision import approve_modal, reject_modal
 from bot.cards.modal_details import details_modal
 from bot.cards.modal_emergency import break_glass_modal, review_modal
 from bot.cards.modal_frames import dismiss_modal, loading_modal, message_modal
+from bot.cards.modal_hold import extend_hold_modal
 from bot.cards.modal_refund import refund_modal
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView
@@ -27,6 +28,7 @@ __all__ = [
     "consult_modal",
     "details_modal",
     "dismiss_modal",
+    "extend_hold_modal",
     "loading_modal",
     "message_modal",
     "plan_modal",

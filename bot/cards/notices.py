@@ -17,10 +17,19 @@ from bot.cards.blocks import (
     sections_of,
 )
 from bot.cards.case_card import CardMessage
-from bot.cards.wording import ROLES, action_name, actor_name, case_name, mention_groups, scope_name
+from bot.cards.wording import (
+    ROLES,
+    action_name,
+    actor_name,
+    case_name,
+    mention_groups,
+    scope_name,
+    verb_name,
+)
 from bot.domain.notices import Notice, NoticeKind
 from bot.domain.proposals import ProposalKind, ProposalState
 from bot.domain.text import user_text
+from bot.domain.verbs import Verb
 from bot.locale import Messages
 
 _SECTIONS = 4
@@ -175,6 +184,23 @@ def _policy_lines(notice: Notice, messages: Messages) -> list[str]:
     return [user_text(line, 300) for line in notice.lines]
 
 
+def _overdue(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa: ARG001
+    t = messages.t
+    verb = verb_name(Verb(notice.action), messages) if notice.action in set(Verb) else "—"
+    ids = messages.series(user_text(id_, 60) for id_ in notice.subject_ids[:_IDS])
+    case = case_name(notice.case_id) if notice.case_id is not None else "—"
+    return Drawn(
+        head=t("⏱️ Outcome unknown for {count} min: {case}", count=notice.count, case=case),
+        lines=(
+            messages.dots([verb, ids]),
+            t(
+                "It was sent, and nobody knows whether it took effect. Please do not repeat it by hand:"
+                " look in the back office, then record on the card what you found."
+            ),
+        ),
+    )
+
+
 def _proposal(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
     """What is asked, who agreed so far, and the buttons while it is open."""
     t = messages.t
@@ -283,6 +309,7 @@ DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.DELEGATED: _delegated,
     NoticeKind.DELEGATION_ENDED: _delegated,
     NoticeKind.POLICY_ADOPTED: _policy_adopted,
+    NoticeKind.OVERDUE: _overdue,
     NoticeKind.PROPOSAL: _proposal,
 }
 """One drawing function a kind; a test looks that none is missing."""

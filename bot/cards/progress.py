@@ -17,6 +17,7 @@ from bot.cards.wording import (
     person_name,
     reason_words,
 )
+from bot.cases.holding import standing_holds
 from bot.domain.cases import (
     CaseState,
     CaseView,
@@ -71,6 +72,21 @@ def state_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetim
             yield _dismissed(view, decision, messages, tz)
 
 
+def hold_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetime) -> Iterator[str]:
+    """Whose the hold is and when it ends; while a request waits or operations run, its end waits."""
+    hold = view.hold
+    if hold is None or not standing_holds(view):
+        return
+    owner = person_name(hold.owner, view.names, messages) if hold.owner else messages.t("the team")
+    until = messages.t("until {when}", when=messages.moment(hold.until, tz, wall))
+    parts = [messages.t("🔒 On hold: {name}", name=owner), until]
+    if view.state in {CaseState.AWAITING_APPROVAL, CaseState.EXECUTING} or hold.until <= wall:
+        parts = [parts[0]]
+    if hold.extended:
+        parts.append(messages.n("extended once", "extended {count} times", hold.extended))
+    yield messages.dots(parts)
+
+
 def can_take_back(view: CaseView) -> bool:
     """Whether nothing of the present decision has begun, as far as the card knows."""
     decision = view.decision
@@ -90,6 +106,11 @@ def is_by_hand(operation: Operation) -> bool:
         operation.operation_class is OperationClass.MANUAL
         and operation.state is OperationState.PENDING
     )
+
+
+def needs_word(operation: Operation) -> bool:
+    """Whether somebody must say what became of an operation."""
+    return is_by_hand(operation) or operation.state is OperationState.NEEDS_HUMAN
 
 
 def _about_to_start(view: CaseView, decision: Decision, messages: Messages, tz: tzinfo) -> str:

@@ -13,6 +13,7 @@ from bot.cards.wording import (
     market_reason,
     mention_groups,
     scope_name,
+    status_name,
 )
 from bot.domain.proposals import ALL
 from bot.domain.refusals import Refusal, RefusalCode
@@ -116,6 +117,13 @@ def refusal_sentence(
             )
         case RefusalCode.QUEUE_EMPTY:
             return t("No case waits for somebody to take it. All open ones: `/cre queue`.")
+        case RefusalCode.CHANGED_SINCE:
+            return t(
+                "{id} was changed by somebody else since ({status}), so it is not undone from here."
+                " Please look in the back office.",
+                id=escape(refusal.detail or "", 60),
+                status=escape(messages.dots(_since(refusal, messages, when))),
+            )
         case RefusalCode.NOT_YET:
             return t(
                 "Your role is new and counts from {when} on. Until then, please ask a colleague.",
@@ -194,6 +202,12 @@ def _no_role(refusal: Refusal, messages: Messages) -> str:
     return messages.t(
         "{action} needs the role {roles}. Please ask your administrator.", action=what, roles=roles
     )
+
+
+def _since(refusal: Refusal, messages: Messages, when: str | None) -> list[str]:
+    """What it is now, and since when."""
+    status = status_name(refusal.reason, messages) if refusal.reason else "—"
+    return [status, *([when] if when else [])]
 
 
 def _over_limit(refusal: Refusal, messages: Messages) -> str:

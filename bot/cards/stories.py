@@ -272,7 +272,7 @@ def _hold_warned(story: Story, messages: Messages, tz: tzinfo) -> str:
 
 def _night_held(story: Story, messages: Messages) -> str:
     told: list[str] = []
-    if story.orders:
+    if story.orders or not story.count:
         what = count_of(SubjectKind.ORDER, story.orders, messages)
         if story.amounts:
             what = messages.dots([what, messages.monies(story.amounts[:3])])

@@ -44,6 +44,8 @@ _NO_PERSON: Mapping[str | None, str] = {
     "system": N_("the bot itself"),
 }
 
+_DETECTION = N_("a detection, outside staffed hours")
+
 STEPS = {
     "pause": N_("Pausing"),
     "resume": N_("Resuming"),
@@ -62,6 +64,7 @@ STEPS = {
     "consult": N_("Asking the customer or escalating"),
     "by_hand": N_("Recording what was done by hand"),
     "delegate": N_("Letting somebody stand in"),
+    "extend_hold": N_("Extending a hold"),
 }
 
 _STATUSES = {
@@ -151,13 +154,26 @@ def person_name(user_id: str | None, names: Mapping[str, str], messages: Message
     """A display name as text, never a mention."""
     if user_id is None:
         return messages.t("somebody")
+    nobody = _no_person(user_id)
+    if nobody is not None:
+        return messages.t(nobody)
     return user_text(names.get(user_id) or user_id, NAME)
+
+
+def _no_person(by: str | None) -> str | None:
+    """What did something that was no person; None: somebody did."""
+    if by is not None and by.startswith("detection:"):
+        return _DETECTION
+    return _NO_PERSON.get(by)
 
 
 def named(user_id: str | None, names: Mapping[str, str], messages: Messages) -> str:
     """A person as the subject of a sentence, with the form of address that the language asks for."""
     if user_id is None:
         return messages.t("somebody")
+    nobody = _no_person(user_id)
+    if nobody is not None:
+        return messages.t(nobody)
     return address(names.get(user_id) or user_id, messages)
 
 
@@ -171,9 +187,8 @@ def address(name: str | None, messages: Messages) -> str:
 
 def actor_name(by: str | None, messages: Messages) -> str:
     """A display name, or what is no person: the command line, a setting, the policy's file."""
-    if by in _NO_PERSON:
-        return messages.t(_NO_PERSON[by])
-    return address(by, messages)
+    nobody = _no_person(by)
+    return address(by, messages) if nobody is None else messages.t(nobody)
 
 
 def scope_name(action: str | None, messages: Messages) -> str:

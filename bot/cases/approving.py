@@ -14,6 +14,7 @@ from bot.cases.freezing import (
     carry_out,
 )
 from bot.cases.gate import approval_of, brake, database_now, enter
+from bot.cases.holding import keep_after_expiry
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView, DecisionState
@@ -186,6 +187,7 @@ async def expire_requests(room: Room) -> int:
             await cases.move_case(
                 conn, case_id, version=head.version, to=CaseState.OPEN, by="system"
             )
+            await keep_after_expiry(conn, room, case_id)
             await posts.queue_story(
                 conn, case_id, Story(kind=StoryKind.EXPIRED), dedupe_key=f"expired:{decision_id}"
             )

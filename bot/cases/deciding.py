@@ -20,9 +20,9 @@ from bot.cases.freezing import (
     freeze,
     queue_operations,
 )
-from bot.cases.gate import DISMISS, brake, database_now, enter, judge, state_refusal
+from bot.cases.gate import DISMISS, brake, database_now, enter, judge, state_refusal, undo_refusal
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids, know, stale
-from bot.cases.targets import Target, targets_of
+from bot.cases.targets import Target, still_ours, targets_of
 from bot.domain.actions import Action
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView, OperationState
@@ -74,6 +74,7 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
         refusal = (
             await brake(conn, action.name)
             or _target_refusal(view, action, choice)
+            or undo_refusal(view, choice.targets)
             or await refund_refusal(conn, choice.action, choice.targets, choice.plans)
         )
         if refusal is not None:
@@ -290,7 +291,10 @@ def holds_of_ours(view: CaseView) -> tuple[Subject, ...]:
     return tuple(
         member.subject
         for member in view.members
-        if member.subject in ours and member.facts.held_at is not None
+        if member.subject in ours
+        and member.facts.held_at is not None
+        # One that a colleague put on since is theirs to end.
+        and still_ours(view, Verb.HOLD, member.subject)
     )
 
 

@@ -15,8 +15,8 @@ from bot.cases.caps import caps_left, earlier_alone, entries_of, leeway_for
 from bot.cases.delegating import stand_in
 from bot.cases.freezing import amounts_of
 from bot.cases.room import Press, Room, deny, know, stale
-from bot.cases.targets import targets_of
-from bot.domain.cases import Approval, CaseState, CaseView, Decision, DecisionState
+from bot.cases.targets import UNDOES, Target, still_ours, targets_of
+from bot.domain.cases import Approval, CaseState, CaseView, Decision, DecisionState, MemberFacts
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.roles import Person
@@ -27,6 +27,7 @@ DISMISS = "dismiss"
 DETAILS = "details"
 BY_HAND = "by_hand"
 BREAK_GLASS = "break_glass"
+EXTEND_HOLD = "extend_hold"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
@@ -61,6 +62,22 @@ def state_refusal(view: CaseView, action: str) -> Refusal | None:
             return Refusal(code=RefusalCode.BUSY, case_id=view.case_id)
         case CaseState.DONE | CaseState.DISMISSED | CaseState.OPEN | CaseState.PARTLY_DONE:
             return Refusal(code=RefusalCode.CASE_CLOSED, case_id=view.case_id)
+
+
+def undo_refusal(view: CaseView, targets: Collection[Target]) -> Refusal | None:
+    """Refuse to undo what somebody else has changed since: it would be theirs that we undo."""
+    for verb, subject in targets:
+        undone = UNDOES.get(verb)
+        if undone is not None and not still_ours(view, undone, subject):
+            facts = next((m.facts for m in view.members if m.subject == subject), MemberFacts())
+            return Refusal(
+                code=RefusalCode.CHANGED_SINCE,
+                case_id=view.case_id,
+                detail=subject.id,
+                reason=facts.status,
+                at=facts.suspended_at or facts.held_at,
+            )
+    return None
 
 
 async def brake(conn: AsyncConnection, action: str) -> Refusal | None:
@@ -107,12 +124,25 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
             stopped = None if refusal else await brake(conn, decision.action)
             if stopped is not None:
                 return stopped
+        elif action == EXTEND_HOLD:
+            busy = state_refusal(view, "release")
+            if busy is not None:
+                return busy
+            if view.hold is None:
+                return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
+            refusal = rules.judge_step(room.policy, action, person)
         elif action == BY_HAND:
-            if view.state is not CaseState.EXECUTING:
+            if view.state not in {CaseState.EXECUTING, CaseState.PARTLY_DONE}:
                 return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
             refusal = rules.judge_step(room.policy, action, person)
         else:
-            stopped = state_refusal(view, action) or await brake(conn, action)
+            stopped = (
+                state_refusal(view, action)
+                or await brake(conn, action)
+                or undo_refusal(
+                    view, targets_of(registry()[action], view) if action in UNDOING else ()
+                )
+            )
             if stopped is not None:
                 return stopped
             refusal = rules.judge_step(room.policy, action, person)

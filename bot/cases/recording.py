@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
+from bot.cases import holding
 from bot.cases.gate import UNDOING
 from bot.cases.room import CARDS, POSTS, Room
 from bot.cases.targets import targets_of
@@ -64,6 +65,12 @@ async def record(room: Room, operation: ClaimedOperation, what: str, result: Res
         if what:
             await operations.end_attempt(conn, operation.claim, what, result.state.value)
         entries = [_entry(operation, result)]
+        if (
+            operation.verb is Verb.HOLD
+            and result.state is OperationState.SUCCEEDED
+            and result.resolved_by != holding.DRY_RUN
+        ):
+            await holding.begin(conn, room, operation.case_id, operation.decision_id)
         if result.state is OperationState.SUCCEEDED and result.outcome is not None:
             await _store_after(conn, operation, result.outcome.after)
         await _tell(conn, operation, result)
@@ -161,7 +168,10 @@ async def settle(
 
     Returns the entry for the log, which the caller appends last.
     """
-    if state is not CaseState.EXECUTING or await operations.count_open(conn, case_id) > 0:
+    again = state is CaseState.PARTLY_DONE
+    if not again and state is not CaseState.EXECUTING:
+        return None
+    if await operations.count_open(conn, case_id) > 0:
         return None
     view = await cases.read_view(conn, case_id)
     if view is None or view.decision is None:
@@ -169,6 +179,9 @@ async def settle(
     decision = view.decision
     mine = [o for o in view.operations if o.decision_id == decision.decision_id]
     to = settled_state(view, decision, mine)
+    await holding.after_decision(conn, room, view, decision)
+    if again and to is CaseState.PARTLY_DONE:
+        return None
     closed = to in {CaseState.DONE, CaseState.DISMISSED}
     now: datetime = room.clock.now()
     await cases.move_case(
@@ -185,7 +198,7 @@ async def settle(
             conn,
             case_id,
             _completed(decision, mine),
-            dedupe_key=f"completed:{decision.decision_id}",
+            dedupe_key=f"completed:{decision.decision_id}{':again' if again else ''}",
         )
     return AuditEntry(
         actor="system",
@@ -206,9 +219,22 @@ def settled_state(view: CaseView, decision: Decision, mine: list[Operation]) -> 
     if action.name == "refund":
         # A case that was opened for the refund alone ends with it.
         return CaseState.OPEN if view.findings else CaseState.DONE
+    if action.name == "release" and decision.requested_by == holding.SYSTEM:
+        # A hold that ran out says nothing of what was decided before.
+        return CaseState.DONE if _was_done(view, decision) else CaseState.OPEN
     if not action.closes_case and (action.name not in UNDOING or action.name == "release"):
         return CaseState.OPEN
     return CaseState.OPEN if _left_to_decide(view) else CaseState.DONE
+
+
+def _was_done(view: CaseView, last: Decision) -> bool:
+    """Whether the decision before this one had ended the case."""
+    earlier = [d for d in view.decisions if d.decision_id != last.decision_id]
+    if not earlier or earlier[-1].action not in registry():
+        return False
+    before = earlier[-1]
+    mine = [o for o in view.operations if o.decision_id == before.decision_id]
+    return settled_state(view, before, mine) is CaseState.DONE if mine else False
 
 
 def _left_to_decide(view: CaseView) -> bool:

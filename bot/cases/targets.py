@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.domain.actions import Action
-from bot.domain.cases import CaseView, Member, MemberFacts
+from bot.domain.cases import CaseView, Member, MemberFacts, OperationState
 from bot.domain.subjects import Subject
 from bot.domain.verbs import VERB_SUBJECT, Verb
 
@@ -61,6 +61,37 @@ def shows(verb: Verb, facts: MemberFacts) -> bool:
             return facts.status == "active"
         case Verb.REFUND | Verb.WARN | Verb.REMOVE_POST | Verb.RESTORE_POST | Verb.REMOVE_FOLLOWS:
             return False
+
+
+UNDOES = {
+    Verb.RELEASE: Verb.HOLD,
+    Verb.REINSTATE: Verb.SUSPEND,
+    Verb.RESTORE: Verb.TAKEDOWN,
+    Verb.RESTORE_POST: Verb.REMOVE_POST,
+}
+_CHANGED = ("status", "held_at", "suspended_at")
+
+
+def still_ours(view: CaseView, undone: Verb, subject: Subject) -> bool:
+    """Whether what our last such operation changed is still as it left it; True where it was none of ours."""
+    done = [
+        operation
+        for operation in view.operations
+        if operation.verb is undone
+        and operation.subject == subject
+        and operation.state is OperationState.SUCCEEDED
+    ]
+    facts = next((m.facts for m in view.members if m.subject == subject), None)
+    if not done or facts is None:
+        return True
+    after = {name: value for name, value in done[-1].after.items() if name in _CHANGED}
+    return all(_same(getattr(facts, name), value) for name, value in after.items())
+
+
+def _same(known: object, told: object) -> bool:
+    if isinstance(known, datetime) and isinstance(told, str):
+        return known == datetime.fromisoformat(told)
+    return known == told
 
 
 def _gone(facts: MemberFacts) -> bool:

@@ -22,12 +22,15 @@ NOT_DONE = "not_done_by_hand"
 
 
 def by_hand(view: CaseView) -> tuple[Operation, ...]:
-    """The operations that wait for somebody to do them in the back office."""
+    """The operations that wait for somebody to do them in the back office, or to say what became of them."""
     return tuple(
         operation
         for operation in view.operations
-        if operation.operation_class is OperationClass.MANUAL
-        and operation.state is OperationState.PENDING
+        if operation.state is OperationState.NEEDS_HUMAN
+        or (
+            operation.operation_class is OperationClass.MANUAL
+            and operation.state is OperationState.PENDING
+        )
     )
 
 
@@ -42,7 +45,7 @@ async def record_by_hand(room: Room, press: Press, done: Collection[str]) -> Dec
         if refusal is not None:
             return await deny(conn, press.user_id, refusal, action="by_hand", case_id=view.case_id)
         waiting = by_hand(view)
-        if view.state is not CaseState.EXECUTING or not waiting:
+        if view.state not in {CaseState.EXECUTING, CaseState.PARTLY_DONE} or not waiting:
             return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
         undone: list[str] = []
         entries: list[AuditEntry] = []
@@ -72,7 +75,9 @@ async def record_by_hand(room: Room, press: Press, done: Collection[str]) -> Dec
         )
         settled = await settle(conn, room, view.case_id, view.version, view.state)
         if settled is None:
-            await cases.touch_case(conn, view.case_id)
+            # What a person said of a case that was not complete changes what can be decided next.
+            again = view.state is CaseState.PARTLY_DONE
+            await cases.touch_case(conn, view.case_id, moves_version=again, by=press.user_id)
         else:
             entries.append(settled)
         await audit.append(conn, entries)
@@ -90,7 +95,9 @@ async def note_seen(room: Room, case_id: int, facts: Mapping[Subject, MemberFact
         seen = [
             operation
             for operation in (by_hand(view) if view else ())
-            if operation.subject in facts and shows(operation.verb, facts[operation.subject])
+            if operation.state is OperationState.PENDING
+            and operation.subject in facts
+            and shows(operation.verb, facts[operation.subject])
         ]
         if not seen:
             return 0

@@ -48,7 +48,6 @@ class AuditTag(StrEnum):
     DELEGATION_ENDED = "person:delegation:ended"
     REQUEST_REMINDED = "clock:decision:reminded"
     REQUEST_ESCALATED = "clock:decision:escalated"
-    HOLD_STARTED = "executor:hold:started"
     HOLD_WARNED = "clock:hold:reminded"
     HOLD_EXTENDED = "person:hold:extended"
     HOLD_ENDED = "clock:hold:ended"

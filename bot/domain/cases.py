@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -109,6 +110,8 @@ class Operation:
     failure_code: str | None = None
     failure_message: str | None = None
     steps: tuple[PlanStep, ...] = ()
+    after: Mapping[str, object] = field(default_factory=dict)
+    """What the marketplace says that it changed, by its own names; times as ISO 8601."""
     refund_amount: int | None = None
     amount: int | None = None
     currency: str | None = None
@@ -180,6 +183,19 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Whose the hold of a case is and when it ends; times by the database's clock."""
+
+    owner: str | None
+    """None: a detection's, so the whole team's."""
+    since: datetime
+    until: datetime
+    warned_at: datetime | None = None
+    """When its owner was reminded of its end."""
+    extended: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What a person wrote in the case's thread."""
 
@@ -245,6 +261,8 @@ class CaseView:
     in_channel: bool = True
     """False: it waits in the queue and has no card."""
     wait: Wait | None = None
+    hold: Hold | None = None
+    """Since when orders are on hold for us, and until when; who is to look."""
     folded: bool = False
     """Closed for a while: the card is one line."""
     notes: tuple[Note, ...] = ()

@@ -23,6 +23,8 @@ class NoticeKind(StrEnum):
     DELEGATION_ENDED = "delegation_ended"
     POLICY_ADOPTED = "policy_adopted"
     """`by` `file`, or `names` of those who agreed; `lines` of what changed."""
+    OVERDUE = "overdue"
+    """`case_id`, `subject_ids`, `action` (a verb), `detail` (its state), `count` minutes."""
     PROPOSAL = "proposal"
     """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
     `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`.

@@ -44,6 +44,8 @@ class RefusalCode(StrEnum):
     QUEUE_EMPTY = "queue_empty"
     OVER_LIMIT = "over_limit"
     """More money than the person's role may decide; `roles`, `groups`: whose may."""
+    CHANGED_SINCE = "changed_since"
+    """Somebody else changed what was to be undone: `detail` is the subject, `reason` its status now, `at`."""
     NOT_YET = "not_yet"
     """The role is new and counts only from `at` on; `action`."""
     BAD_DELEGATION = "bad_delegation"

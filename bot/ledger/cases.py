@@ -16,6 +16,7 @@ from bot.domain.cases import (
     CaseView,
     Decision,
     DecisionState,
+    Hold,
     Member,
     MemberFacts,
     Note,
@@ -740,6 +741,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         *(note.author for note in notes),
         *(d.taken_back_by for d in decisions),
         case["wait_by"],
+        case["hold_owner"],
         case["opened_by"],
         case["assignee"],
         case["closed_by"],
@@ -778,6 +780,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         message_ts=case["message_ts"],
         in_channel=bool(case["in_channel"]),
         wait=_wait(case),
+        hold=_hold(case),
         folded=bool(case["folded"]),
         notes=notes,
         note_count=case["note_count"],
@@ -794,6 +797,18 @@ def _wait(row: RowMapping) -> Wait | None:
         since=row["wait_since"],
         until=row["wait_until"],
         group=row["wait_group"],
+    )
+
+
+def _hold(row: RowMapping) -> Hold | None:
+    if row["hold_until"] is None:
+        return None
+    return Hold(
+        owner=row["hold_owner"],
+        since=row["hold_since"],
+        until=row["hold_until"],
+        warned_at=row["hold_warned_at"],
+        extended=row["hold_extended"],
     )
 
 
@@ -901,6 +916,7 @@ def operation_of(row: RowMapping) -> Operation:
         failure_code=row["failure_code"],
         failure_message=row["failure_message"],
         steps=outcome.steps if outcome else (),
+        after=dict(outcome.after) if outcome else {},
         refund_amount=sum(refunds) if refunds else None,
         amount=row["amount"],
         currency=row["currency"],

@@ -324,7 +324,8 @@ async def end_by_hand(
             """UPDATE ledger.operations
                   SET state = :state, resolved_by = :resolved_by, failure_code = :failure_code,
                       failure_message = NULL, ended_at = clock_timestamp(), fence = fence + 1
-                WHERE operation_id = :operation_id AND state = 'pending' AND operation_class = 'manual'"""
+                WHERE operation_id = :operation_id
+                  AND ((state = 'pending' AND operation_class = 'manual') OR state = 'needs_human')"""
         ),
         {
             "operation_id": operation_id,
@@ -334,3 +335,138 @@ async def end_by_hand(
         },
     )
     return result.rowcount == 1
+
+
+# ---- Comparing with the marketplace, and alarms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedOperation:
+    """An operation that has ended, as the ledger believes it to have gone."""
+
+    operation_id: str
+    case_id: int
+    verb: Verb
+    subject: Subject
+    state: OperationState
+    amount: int | None
+    currency: str | None
+
+
+async def read_unreconciled(
+    conn: AsyncConnection, *, settled_for_s: float, limit: int
+) -> Sequence[EndedOperation]:
+    """Operations that reached the marketplace and ended so long ago, and were not compared since.
+
+    What a person said, what was never sent and what no look-up can tell of is left out.
+    """
+    rows = await conn.execute(
+        text(
+            """SELECT operation_id, case_id, verb, subject_kind, subject_id, state, amount, currency
+                 FROM ledger.operations
+                WHERE reconciled_at IS NULL AND ended_at < clock_timestamp() - make_interval(secs => :settled_for_s)
+                  AND ended_at > clock_timestamp() - interval '1 day'
+                  AND sends > 0 AND operation_class IN ('key', 'lookup')
+                  AND coalesce(resolved_by, '') NOT IN ('human', 'dry_run')
+                ORDER BY ended_at LIMIT :limit"""
+        ),
+        {"settled_for_s": settled_for_s, "limit": limit},
+    )
+    return [
+        EndedOperation(
+            operation_id=row.operation_id,
+            case_id=row.case_id,
+            verb=Verb(row.verb),
+            subject=Subject(SubjectKind(row.subject_kind), row.subject_id),
+            state=OperationState(row.state),
+            amount=row.amount,
+            currency=row.currency,
+        )
+        for row in rows
+    ]
+
+
+async def mark_reconciled(conn: AsyncConnection, operation_ids: Sequence[str]) -> None:
+    await conn.execute(
+        text(
+            """UPDATE ledger.operations SET reconciled_at = clock_timestamp()
+                WHERE operation_id = ANY(:ids) AND ended_at IS NOT NULL"""
+        ),
+        {"ids": list(operation_ids)},
+    )
+
+
+async def compare_again(conn: AsyncConnection, *, ended_within_s: float) -> None:
+    """Have what ended lately compared once more, as after a start: the ledger may have been restored."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.operations SET reconciled_at = NULL
+                WHERE ended_at > clock_timestamp() - make_interval(secs => :ended_within_s)
+                  AND reconciled_at IS NOT NULL"""
+        ),
+        {"ended_within_s": ended_within_s},
+    )
+
+
+async def unknown_keys(conn: AsyncConnection, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that no operation of the ledger has."""
+    rows = await conn.execute(
+        text(
+            """SELECT k.key FROM unnest(cast(:keys AS text[])) k(key)
+                WHERE NOT EXISTS (SELECT FROM ledger.operations o WHERE o.operation_id = k.key)"""
+        ),
+        {"keys": list(keys)},
+    )
+    return {row.key for row in rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """An operation whose outcome nobody knows for too long, or that waits for a person."""
+
+    operation_id: str
+    case_id: int
+    verb: Verb
+    subject: Subject
+    state: OperationState
+    for_s: float
+    requested_by: str
+    assignee: str | None
+
+
+async def lock_overdue(
+    conn: AsyncConnection, *, older_than_s: float, alarm: int, limit: int
+) -> Sequence[Overdue]:
+    """Claim the alarm of what is overdue and has not been given it yet; another process's are skipped."""
+    rows = await conn.execute(
+        text(
+            """WITH due AS (
+                 SELECT operation_id FROM ledger.operations
+                  WHERE alarmed < :alarm AND state IN ('unknown', 'needs_human')
+                    AND coalesce(unknown_since, ended_at, last_sent_at)
+                        < clock_timestamp() - make_interval(secs => :older_than_s)
+                  ORDER BY operation_id LIMIT :limit FOR UPDATE SKIP LOCKED)
+               UPDATE ledger.operations o SET alarmed = :alarm
+                 FROM due, ledger.decisions d, ledger.cases c
+                WHERE o.operation_id = due.operation_id AND d.decision_id = o.decision_id
+                  AND c.case_id = o.case_id
+               RETURNING o.operation_id, o.case_id, o.verb, o.subject_kind, o.subject_id, o.state,
+                 extract(epoch FROM clock_timestamp()
+                   - coalesce(o.unknown_since, o.ended_at, o.last_sent_at))::float AS for_s,
+                 d.requested_by, c.assignee"""
+        ),
+        {"older_than_s": older_than_s, "alarm": alarm, "limit": limit},
+    )
+    return [
+        Overdue(
+            operation_id=row.operation_id,
+            case_id=row.case_id,
+            verb=Verb(row.verb),
+            subject=Subject(SubjectKind(row.subject_kind), row.subject_id),
+            state=OperationState(row.state),
+            for_s=row.for_s,
+            requested_by=row.requested_by,
+            assignee=row.assignee,
+        )
+        for row in rows
+    ]

@@ -22,6 +22,14 @@ async def declare_ticks(conn: AsyncConnection, every_s: Mapping[str, float]) -> 
         )
 
 
+async def make_due(conn: AsyncConnection, name: str) -> None:
+    """Have a tick run at once, unless somebody is at it."""
+    await conn.execute(
+        text("UPDATE ledger.ticks SET due_at = clock_timestamp() WHERE name = :name"),
+        {"name": name},
+    )
+
+
 async def note_run(
     conn: AsyncConnection, name: str, *, watermark: datetime | None, error: str | None
 ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from bot.domain.outcomes import Outcome
 from bot.domain.plans import Plan
 from bot.domain.subjects import Subject
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.market.mapped import MappedMarket
-from bot.market.marketplace import NO_PARAMS, Marketplace
+from bot.market.marketplace import NO_PARAMS, Marketplace, StoredOperation
 from bot.market.verb_map import MappedVerb, VerbMap
 
 BY_HAND = VerbMap(verbs={verb: MappedVerb(operation_class=OperationClass.MANUAL) for verb in Verb})
@@ -44,6 +45,9 @@ class MixedMarket:
 
     async def lookup(self, key: str, *, verb: Verb, subject: Subject) -> Outcome | None:
         return await self._of(verb).lookup(key, verb=verb, subject=subject)
+
+    async def received(self, since: datetime | None) -> Sequence[StoredOperation]:
+        return await self._contract.received(since)
 
     async def retry_steps(self, key: str, *, verb: Verb) -> Outcome:
         return await self._of(verb).retry_steps(key, verb=verb)

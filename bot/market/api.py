@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,14 @@ import aiohttp
 from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.plans import Affected, Plan, PlanMessage, PlanStep, StepState
 from bot.domain.subjects import Subject, SubjectKind
-from bot.domain.verbs import Capability, OperationClass, Verb
+from bot.domain.verbs import VERB_SUBJECT, Capability, OperationClass, Verb
 from bot.market.answers import Answer, kind_of_loss, read_answer
-from bot.market.marketplace import NO_PARAMS, MarketUnreachable, SubjectNotFound
+from bot.market.marketplace import (
+    NO_PARAMS,
+    MarketUnreachable,
+    StoredOperation,
+    SubjectNotFound,
+)
 
 __all__ = [
     "MarketApi",
@@ -25,6 +30,8 @@ __all__ = [
     "SubjectNotFound",
 ]
 
+MOST_PAGES = 200
+_VERBS = frozenset(Verb)
 _PATHS = {
     SubjectKind.ORDER: "orders",
     SubjectKind.ACCOUNT: "accounts",
@@ -169,6 +176,37 @@ class MarketApi:
         if outcome is None:
             raise MarketUnreachable("an operation is not as the contract says")
         return outcome
+
+    async def received(self, since: datetime | None) -> Sequence[StoredOperation]:
+        """What the marketplace received since then, all pages of it.
+
+        Raises:
+            MarketUnreachable: it could not be asked.
+        """
+        found: list[StoredOperation] = []
+        cursor: str | None = None
+        for _ in range(MOST_PAGES):
+            try:
+                page = await self.operations(since=since, cursor=cursor)
+            except SubjectNotFound:
+                # No such list here: what we sent can still be looked up key by key.
+                return found
+            for one in page.operations:
+                if one.verb not in _VERBS:
+                    continue
+                verb = Verb(one.verb)
+                found.append(
+                    StoredOperation(
+                        key=one.key,
+                        verb=verb,
+                        subject=Subject(VERB_SUBJECT[verb], one.subject_id),
+                        is_done=_STATES.get(one.state) is OutcomeKind.SUCCEEDED,
+                    )
+                )
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return found
 
     async def retry_steps(self, key: str, *, verb: Verb | None = None) -> Outcome:
         """Run the failed steps of a partly succeeded operation again."""

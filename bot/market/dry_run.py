@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.plans import Plan
 from bot.domain.subjects import Subject
 from bot.domain.verbs import Capability, Verb
-from bot.market.marketplace import NO_PARAMS, Marketplace
+from bot.market.marketplace import NO_PARAMS, Marketplace, StoredOperation
 
 
 class DryRunMarket:
@@ -38,6 +39,9 @@ class DryRunMarket:
 
     async def lookup(self, key: str, *, verb: Verb, subject: Subject) -> Outcome | None:
         return await self._market.lookup(key, verb=verb, subject=subject)
+
+    async def received(self, since: datetime | None) -> Sequence[StoredOperation]:
+        return await self._market.received(since)
 
     async def retry_steps(self, key: str, *, verb: Verb) -> Outcome:  # noqa: ARG002
         return Outcome(kind=OutcomeKind.PARTLY_SUCCEEDED, code="dry_run")

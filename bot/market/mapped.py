@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import aiohttp
 
@@ -14,7 +15,12 @@ from bot.domain.subjects import Subject
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.market import mapped_answers
 from bot.market.answers import Answer, kind_of_loss, read_answer
-from bot.market.marketplace import NO_PARAMS, MarketUnreachable, SubjectNotFound
+from bot.market.marketplace import (
+    NO_PARAMS,
+    MarketUnreachable,
+    StoredOperation,
+    SubjectNotFound,
+)
 from bot.market.templates import (
     Json,
     Unfillable,
@@ -157,6 +163,10 @@ class MappedMarket:
             raise MarketUnreachable("an id that the map does not let into an address")
         answer = await self._ask(mapped.lookup, {"subject_id": subject.id, "operation_id": key})
         return mapped_answers.looked_up(mapped, mapped.lookup, answer)
+
+    async def received(self, since: datetime | None) -> Sequence[StoredOperation]:  # noqa: ARG002
+        """A shop's own endpoints keep no list of what came under which key."""
+        return ()
 
     async def retry_steps(self, key: str, *, verb: Verb) -> Outcome:  # noqa: ARG002 - see below
         """A shop's own endpoints tell of no steps, so none can have failed alone."""

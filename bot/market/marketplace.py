@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
@@ -12,6 +14,16 @@ from bot.domain.subjects import Subject
 from bot.domain.verbs import Capability, Verb
 
 NO_PARAMS: Mapping[str, str | int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOperation:
+    """What the marketplace has in its own books under one key."""
+
+    key: str
+    verb: Verb
+    subject: Subject
+    is_done: bool
 
 
 class MarketUnreachable(Exception):
@@ -58,6 +70,14 @@ class Marketplace(Protocol):
 
     async def lookup(self, key: str, *, verb: Verb, subject: Subject) -> Outcome | None:
         """What became of an operation; None if the marketplace has not received it so far.
+
+        Raises:
+            MarketUnreachable: it could not be asked.
+        """
+        ...
+
+    async def received(self, since: datetime | None) -> Sequence[StoredOperation]:
+        """What the marketplace received since then, by its own clock; nothing where it keeps no such list.
 
         Raises:
             MarketUnreachable: it could not be asked.
