@@ -29,6 +29,7 @@ from bot.cards.glossary import read_glossary
 from bot.cases.approving import expire_requests
 from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
+from bot.cases.holding import follow_holds
 from bot.cases.pausing import pause_at_start
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
@@ -183,6 +184,7 @@ class Bot:
             await redraw_for_brakes(self.room)
             await end_waits(self.room)
             await remind(self.room)
+            await follow_holds(self.room)
 
         async def fold_job(_: Tick) -> None:
             await fold_closed(
