@@ -28,7 +28,6 @@ DETAILS = "details"
 BY_HAND = "by_hand"
 BREAK_GLASS = "break_glass"
 EXTEND_HOLD = "extend_hold"
-EXTEND_HOLD = "extend_hold"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
@@ -125,13 +124,6 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
             stopped = None if refusal else await brake(conn, decision.action)
             if stopped is not None:
                 return stopped
-        elif action == EXTEND_HOLD:
-            busy = state_refusal(view, "release")
-            if busy is not None:
-                return busy
-            if view.hold is None:
-                return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
-            refusal = rules.judge_step(room.policy, action, person)
         elif action == EXTEND_HOLD:
             busy = state_refusal(view, "release")
             if busy is not None:
