@@ -207,6 +207,10 @@ async def _examine_slack(settings: Settings, policy: Policy | None) -> AsyncIter
                 yield await _examine_channel(
                     client, settings.digest_channel or "", "digest channel", "DIGEST_CHANNEL"
                 )
+            if settings.security_channel not in {None, settings.alert_channel}:
+                yield await _examine_channel(
+                    client, settings.security_channel or "", "security channel", "SECURITY_CHANNEL"
+                )
             if policy is not None:
                 yield await _examine_groups(client, policy)
         except SlackApiError as error:

@@ -12,6 +12,7 @@ from bot.domain.cases import CaseState
 from bot.playground.workspace.state import Message
 from tests.journeys.stage import AGENT, ALERTS, APPROVER, APPROVER_2, ENGINEER, Stage, text_of
 
+SECURITY = "C0DIGEST"
 REASON = "承認者が全員不在で、30分後に発送されるため"
 
 
@@ -162,3 +163,20 @@ async def test_the_database_knows_no_nameless_emergency(stage: Stage) -> None:
         with pytest.raises(DBAPIError, match=r"lacks approvals|violates check"):
             async with stage.engine.begin() as conn:
                 await conn.execute(text(attempt))
+
+
+async def test_security_is_told_in_its_own_channel_and_reviews_there(quiet_stage: Stage) -> None:
+    stage = quiet_stage
+    stage.settings = stage.settings.model_copy(update={"security_channel": SECURITY})
+    async with stage.bot_running() as bot:
+        stage.bot = bot
+        card = await a_request(stage)
+        await break_it(stage, ENGINEER, card)
+        await notice_with(stage, "🚨 緊急: C-2001")
+        await stage.until(lambda: told_security(stage, "🚨 緊急: C-2001") or None)
+        await stage.until(lambda: told_security(stage, "🟠 事後確認: C-2001") or None)
+        assert not [m for m in stage.workspace.messages(ALERTS) if "🟠 事後確認" in m.text]
+
+
+def told_security(stage: Stage, words: str) -> list[str]:
+    return [m.text for m in stage.workspace.messages(SECURITY) if words in m.text]
