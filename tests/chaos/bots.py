@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class BotProcess:
     """Exit codes that nobody asked for."""
     struck: list[str] = field(default_factory=list)
     """The named points at which it died."""
+    drains_s: list[float] = field(default_factory=list)
+    """How long each stop in good order took in the middle of the work, as at a deploy."""
     _process: asyncio.subprocess.Process | None = None
     _armed: str | None = None
     _stopping: bool = False
@@ -65,7 +68,7 @@ class BotProcess:
                 self.kills += 1
                 if self._armed is not None:
                     self.struck.append(self._armed)
-            elif not self._stopping:
+            elif code != 0 and not self._stopping:
                 # It may not start while Postgres is away; whoever runs it starts it again.
                 self.crashes.append(code)
                 await asyncio.sleep(0.5)
@@ -121,23 +124,44 @@ class BotProcess:
             with suppress(ConnectionError):
                 self._process.stdin.write(f"{point} {when}\n".encode())
 
+    async def deploy(self) -> None:
+        """Stop it in good order, as before a new version; the next process starts at once."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        begun = time.monotonic()
+        with suppress(ProcessLookupError):
+            process.terminate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                if await process.wait() == 0:
+                    self.drains_s.append(time.monotonic() - begun)
+                return
+        # Whoever runs it loses patience, and that is a fault of ours.
+        self.crashes.append(-signal.SIGTERM)
+        self.kill()
+
     async def stop(self) -> None:
         """End it in good order; -9 where it does not come to an end."""
         self._stopping = True
-        if self.alive and self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
-            try:
-                async with asyncio.timeout(DRAIN_S):
-                    code = await self._process.wait()
-                if code != 0:
-                    self.crashes.append(code)
-            except TimeoutError:
-                self._process.kill()
-                self.crashes.append(-signal.SIGKILL)
-                await self._process.wait()
-        if self._keeper is not None:
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        # It may just be starting again, so it is not enough to look once.
+        while self._keeper is not None and not self._keeper.done():
+            if self.alive and self._process is not None:
+                await self._end(self._process)
+            await asyncio.sleep(0.05)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                code = await process.wait()
+            if code != 0:
+                self.crashes.append(code)
+        except TimeoutError:
+            process.kill()
+            self.crashes.append(-signal.SIGKILL)
+            await process.wait()
 
 
 def free_ports(count: int) -> list[int]:

@@ -77,6 +77,7 @@ class Trouble:
             group.create_task(self._kill(stop, seeded(self.seed, "kills")))
             group.create_task(self._cut(stop, seeded(self.seed, "cuts")))
             group.create_task(self._restart(stop, seeded(self.seed, "postgres")))
+            group.create_task(self._deploy(stop, seeded(self.seed, "deploys")))
             group.create_task(self._bother_slack(stop, seeded(self.seed, "slack")))
 
     async def _kill(self, stop: asyncio.Event, chance: random.Random) -> None:
@@ -119,6 +120,12 @@ class Trouble:
                 continue
             if not stop.is_set():
                 await self.postgres.restart(down_s=chance.uniform(0.1, 1.5))
+
+    async def _deploy(self, stop: asyncio.Event, chance: random.Random) -> None:
+        while not stop.is_set():
+            await self._sleep(stop, chance.uniform(15, 45))
+            if not stop.is_set():
+                await chance.choice(self.bots).deploy()
 
     async def _bother_slack(self, stop: asyncio.Event, chance: random.Random) -> None:
         while not stop.is_set():

@@ -85,6 +85,7 @@ class Ran:
     cuts: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     crashes: list[int] = field(default_factory=list)
+    drains_s: list[float] = field(default_factory=list)
     work_s: float = 0.0
     settle_s: float = 0.0
     clicks: Counter[str] = field(default_factory=Counter)
@@ -105,6 +106,8 @@ class Ran:
             f"kill -9: {self.kills} of {asked.kills} ({points or 'none at a named point'})",
             f"connections cut: {self.cuts.total()} of {asked.cuts} ({cuts or 'none'})",
             f"Postgres killed and restarted: {self.restarts}",
+            f"stopped in good order under load: {len(self.drains_s)}"
+            + (f", the slowest in {max(self.drains_s):.1f} s" if self.drains_s else ""),
             f"other ends of processes: {dict(Counter(self.crashes)) or 'none'}",
             f"deliveries: {dict(sorted(self.clicks.items()))}",
             f"operations by state: {dict(sorted(self.states.items()))}",
@@ -172,6 +175,7 @@ class World:
         ran.cuts = Counter(cut.value for cutter in self.cutters for cut in cutter.made)
         ran.restarts = self.postgres.restarts
         ran.crashes = [code for bot in self.bots for code in bot.crashes]
+        ran.drains_s = [seconds for bot in self.bots for seconds in bot.drains_s]
         ran.operations = self.operations
         ran.rings = rings.made
         ran.clicks = Counter(
