@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from uuid import uuid4
 
@@ -11,10 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.cases.recording import Result, record
 from bot.cases.room import OPERATIONS, Room
+from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import OperationState
 from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.verbs import Capability, OperationClass, Verb
-from bot.ledger import claims, operations, people
+from bot.ledger import audit, claims, operations, people
+from bot.ledger.claims import Claim
 from bot.ledger.operations import ClaimedOperation
 from bot.market.marketplace import Marketplace, MarketUnreachable
 
@@ -23,11 +26,15 @@ logger = logging.getLogger(__name__)
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 10.0
 POLL_S = 1.0
+DRAIN_S = 18.0
+"""How long calls in flight may take when we are stopped: longer than any send, and with all else that ends
+with us within 25 s."""
 PARALLEL = 8
 KEY_MARGIN = 0.8
 """A key is not sent again after this share of the marketplace's window for it."""
 DEFAULT_KEY_WINDOW_S = 24 * 3600
 MAX_STEP_RETRIES = 5
+NOT_DONE = "not_done"
 BY_HAND = "by_hand"
 NEVER_S = 100 * 365 * 24 * 3600.0
 """What people do by hand ends when they say so, or when it shows in the marketplace."""
@@ -55,13 +62,20 @@ class Executor:
         *,
         send_timeout_s: float = SEND_TIMEOUT_S,
         lease_s: float = LEASE_S,
+        drain_s: float = DRAIN_S,
     ) -> None:
         self._room = room
         self._api = api
         self._owner = f"executor-{uuid4().hex}"
         self._send_timeout_s = send_timeout_s
         self._lease_s = lease_s
-        self._running: set[asyncio.Task[None]] = set()
+        self._drain_s = drain_s
+        self._running: dict[asyncio.Task[None], ClaimedOperation] = {}
+        self._begun: set[Claim] = set()
+        """Claims of which an attempt is committed."""
+        self._held_until: dict[str, float] = {}
+        """By operation, on this process's own stopwatch: no call may begin that could outlast the lease."""
+        self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stopped, then let calls in flight finish; none is ever cancelled."""
@@ -73,13 +87,37 @@ class Executor:
                 started = 0
             if started == 0 or len(self._running) >= PARALLEL:
                 await self._room.bell.wait(OPERATIONS, POLL_S)
+        self._stopping = True
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Let calls in flight finish; what has no answer by then is left to the next process at once.
+
+        None is cancelled: its effect may still come, and then it is the look-up that finds it.
+        """
         if self._running:
-            await asyncio.wait(self._running, timeout=25)
+            await asyncio.wait(self._running, timeout=self._drain_s)
+        for operation in list(self._running.values()):
+            try:
+                await self._leave(operation)
+            except (SQLAlchemyError, OSError) as error:
+                # The lease ends by itself, and then another process looks it up.
+                logger.warning("an operation could not be handed on: %s", type(error).__name__)
+
+    async def _leave(self, operation: ClaimedOperation) -> None:
+        if operation.claim not in self._begun:
+            async with self._room.engine.begin() as conn:
+                await operations.give_back(conn, operation.claim)
+            return
+        what = "send" if operation.state is OperationState.QUEUED else "lookup"
+        unknown = Result(state=OperationState.UNKNOWN, code="stopped_waiting")
+        await record(self._room, operation, what, unknown)
 
     async def _start_some(self) -> int:
         free = PARALLEL - len(self._running)
         if free <= 0:
             return 0
+        held_until = time.monotonic() + self._lease_s
         async with self._room.engine.begin() as conn:
             claimed = [
                 await operations.read_claimed(conn, claim)
@@ -96,13 +134,16 @@ class Executor:
             ]
             capabilities = await people.read_capabilities(conn)
         for operation in claimed:
+            self._held_until[operation.operation_id] = held_until
             task = asyncio.create_task(self._carry_out(operation, capabilities))
-            self._running.add(task)
+            self._running[task] = operation
             task.add_done_callback(self._ended)
         return len(claimed)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        operation = self._running.pop(task)
+        self._begun.discard(operation.claim)
+        self._held_until.pop(operation.operation_id, None)
         if not task.cancelled() and task.exception() is not None:
             # The lease brings the operation back; what happened meanwhile is looked up then.
             logger.error("an attempt broke off", exc_info=task.exception())
@@ -145,10 +186,27 @@ class Executor:
             done = Result(state=OperationState.SUCCEEDED, resolved_by="dry_run")
             await record(self._room, operation, "", done)
 
+    def _is_late(self, operation: ClaimedOperation) -> bool:
+        """Whether a call begun now could still be under way when the lease has ended and another has taken over.
+
+        A process that was stopped for a while, or waited long for the ledger, must not send what its successor
+        has looked up meanwhile.
+        """
+        held_until = self._held_until.get(operation.operation_id)
+        return held_until is not None and time.monotonic() + self._send_timeout_s > held_until
+
     async def _send(self, operation: ClaimedOperation, *, resolved_by: str) -> None:
+        if self._is_late(operation):
+            return
         async with self._room.engine.begin() as conn:
             held = await operations.start_attempt(conn, operation.claim, "send")
+            if held:
+                await audit.append(conn, [_sent(operation, resolved_by)])
         if not held:
+            return
+        self._begun.add(operation.claim)
+        if self._is_late(operation):
+            await record(self._room, operation, "send", _never_sent(operation))
             return
         outcome = await self._api.send(
             operation.verb,
@@ -157,7 +215,12 @@ class Executor:
             body=operation.body,
             timeout_s=self._send_timeout_s,
         )
-        result = result_of_send(outcome, resolved_by=resolved_by, attempts=operation.claim.attempts)
+        result = result_of_send(
+            outcome,
+            resolved_by=resolved_by,
+            attempts=operation.claim.attempts,
+            maybe_received=operation.maybe_received > 0,
+        )
         if not await record(self._room, operation, "send", result):
             logger.warning("operation %s was taken over", operation.operation_id)
 
@@ -166,6 +229,7 @@ class Executor:
             held = await operations.start_attempt(conn, operation.claim, "lookup")
         if not held:
             return
+        self._begun.add(operation.claim)
         try:
             outcome = await self._api.lookup(
                 operation.operation_id, verb=operation.verb, subject=operation.subject
@@ -181,7 +245,9 @@ class Executor:
             await record(self._room, operation, "lookup", result)
             return
         if outcome is not None:
-            result = result_of_lookup(outcome, attempts=operation.claim.attempts)
+            result = result_of_lookup(
+                outcome, attempts=operation.claim.attempts, retries=operation.retries
+            )
             await record(self._room, operation, "lookup", result)
             return
         wait_s = resend_wait_s(operation, capability, self._send_timeout_s)
@@ -192,7 +258,8 @@ class Executor:
                 "lookup",
                 Result(state=OperationState.NEEDS_HUMAN, code="outcome_unknown"),
             )
-        elif wait_s > 0:
+        elif wait_s > 0 or self._stopping or operation.state is OperationState.PENDING:
+            # A marketplace that forgot what it had accepted: looked up once more before it is sent again.
             await record(
                 self._room,
                 operation,
@@ -211,16 +278,50 @@ class Executor:
 
     async def _retry_steps(self, operation: ClaimedOperation, partly: Outcome) -> Outcome:
         """Run the failed steps alone again, a few times, and not while they are paused."""
-        if operation.claim.attempts > MAX_STEP_RETRIES or self._room.dry_run:
+        if operation.retries >= MAX_STEP_RETRIES or self._room.dry_run or self._stopping:
+            return partly
+        if self._is_late(operation):
             return partly
         async with self._room.engine.begin() as conn:
             if await operations.is_paused(conn, operation.operation_id):
                 return partly
+            if not await operations.start_attempt(conn, operation.claim, "retry"):
+                return partly
         return await self._api.retry_steps(operation.operation_id, verb=operation.verb)
 
 
-def result_of_send(outcome: Outcome, *, resolved_by: str, attempts: int) -> Result:
-    """What an answer to a send means for the operation; only a documented refusal is a failure."""
+def _sent(operation: ClaimedOperation, resolved_by: str) -> AuditEntry:
+    """Committed before the call: that we were about to send, whatever becomes of it."""
+    return AuditEntry(
+        actor="system",
+        tag=AuditTag.OPERATION_SENT,
+        case_id=operation.case_id,
+        decision_id=operation.decision_id,
+        operation_id=operation.operation_id,
+        subject=operation.subject,
+        details={
+            "verb": operation.verb.value,
+            "attempt": operation.sends + 1,
+            "again": resolved_by == "resend",
+        },
+    )
+
+
+def _never_sent(operation: ClaimedOperation) -> Result:
+    """An attempt that was given up between its commit and the call."""
+    waits = OperationState.UNKNOWN if operation.maybe_received else OperationState.QUEUED
+    return Result(state=waits, code="not_sent", attempt=NOT_DONE)
+
+
+def result_of_send(
+    outcome: Outcome, *, resolved_by: str, attempts: int, maybe_received: bool = False
+) -> Result:
+    """What an answer to a send means for the operation; only a documented refusal is a failure.
+
+    Args:
+        maybe_received: an earlier send may have been received. That this one did nothing tells nothing of that
+            one, so the operation stays unknown and is looked up before it is sent again.
+    """
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
             return Result(state=OperationState.SUCCEEDED, outcome=outcome, resolved_by=resolved_by)
@@ -242,10 +343,11 @@ def result_of_send(outcome: Outcome, *, resolved_by: str, attempts: int) -> Resu
         case OutcomeKind.NOT_DONE:
             wait_s = outcome.retry_after_s or claims.backoff_s(attempts, cap=30)
             return Result(
-                state=OperationState.QUEUED,
+                state=OperationState.UNKNOWN if maybe_received else OperationState.QUEUED,
                 code=outcome.code,
                 message=outcome.message,
                 due_in_s=min(wait_s, 300),
+                attempt=NOT_DONE,
             )
         case OutcomeKind.IN_PROGRESS | OutcomeKind.UNKNOWN:
             return Result(
@@ -255,9 +357,14 @@ def result_of_send(outcome: Outcome, *, resolved_by: str, attempts: int) -> Resu
             )
 
 
-def result_of_lookup(outcome: Outcome, *, attempts: int) -> Result:
-    """What a stored outcome means for the operation."""
-    if outcome.kind is OutcomeKind.PARTLY_SUCCEEDED and attempts > MAX_STEP_RETRIES:
+def result_of_lookup(outcome: Outcome, *, attempts: int, retries: int | None = None) -> Result:
+    """What a stored outcome means for the operation.
+
+    Args:
+        retries: how often failed steps were run again; not told: as often as anything was tried.
+    """
+    tried = attempts - 1 if retries is None else retries
+    if outcome.kind is OutcomeKind.PARTLY_SUCCEEDED and tried >= MAX_STEP_RETRIES:
         return Result(state=OperationState.NEEDS_HUMAN, outcome=outcome, code="partly_succeeded")
     if outcome.kind is OutcomeKind.NOT_DONE:
         # The look-up itself was turned away; the operation is as unknown as before.
@@ -284,7 +391,7 @@ def resend_wait_s(
             first_sent_ago_s = operation.first_sent_ago_s or 0.0
             return 0.0 if first_sent_ago_s < window_s else None
         case OperationClass.LOOKUP:
-            if operation.sends >= 2:
+            if operation.maybe_received >= 2:
                 return None
             bound_s = max(capability.execution_bound_s, 3 * send_timeout_s)
             return max(0.0, bound_s - (operation.sent_ago_s or 0.0))

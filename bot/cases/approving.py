@@ -12,6 +12,7 @@ from bot.cases.caps import entries_of
 from bot.cases.deciding import Decided, begins_at, refund_refusal
 from bot.cases.freezing import (
     carry_out,
+    circumstances,
 )
 from bot.cases.gate import approval_of, brake, database_now, enter
 from bot.cases.holding import keep_after_expiry
@@ -92,6 +93,7 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
                     case_id=view.case_id,
                     decision_id=decision_id,
                     details={
+                        **circumstances(person, view),
                         "params_hash": decision.params_hash,
                         "complete": complete,
                         **({"on_behalf_of": given.on_behalf_of} if given.on_behalf_of else {}),
@@ -164,7 +166,7 @@ async def reject(
                     tag=AuditTag.DECISION_REJECTED,
                     case_id=view.case_id,
                     decision_id=decision_id,
-                    details={"reason": reason},
+                    details={**circumstances(person, view), "reason": reason},
                 )
             ],
         )

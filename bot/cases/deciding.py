@@ -15,6 +15,7 @@ from bot.cases.freezing import (
     Choice,
     amounts_of,
     carry_out,
+    circumstances,
     decision_entries,
     evidence_of,
     freeze,
@@ -132,7 +133,10 @@ async def decide(room: Room, press: Press, choice: Choice) -> Decided | Refusal:
             ),
             dedupe_key=f"decision:{decision.decision_id}",
         )
-        await audit.append(conn, decision_entries(decision, press.user_id, waits=waits))
+        told = decision_entries(
+            decision, press.user_id, waits=waits, circumstances=circumstances(person, view)
+        )
+        await audit.append(conn, told)
     room.bell.ring(OPERATIONS, CARDS, POSTS)
     return Decided(
         case_id=view.case_id,
@@ -217,7 +221,11 @@ async def dismiss(
                     tag=AuditTag.CASE_DISMISSED,
                     case_id=view.case_id,
                     decision_id=decision.decision_id,
-                    details={"reason": reason, "releases": [subject.id for _, subject in held]},
+                    details={
+                        **circumstances(person, view),
+                        "reason": reason,
+                        "releases": [subject.id for _, subject in held],
+                    },
                 )
             ],
         )

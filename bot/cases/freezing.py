@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,11 +14,12 @@ from bot.actions import registry
 from bot.cases.targets import Target, body_of
 from bot.domain.actions import Action
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import CaseView, Decision, DecisionState
+from bot.domain.cases import CaseView, Decision, DecisionState, MemberFacts
 from bot.domain.plans import Plan
+from bot.domain.roles import Person
 from bot.domain.verbs import OperationClass, Verb
 from bot.ledger import cases, operations, people
-from bot.ledger.values import canonical_hash
+from bot.ledger.values import canonical_hash, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +182,30 @@ async def queue_operations(
         )
 
 
-def decision_entries(decision: Decision, user_id: str, *, waits: bool) -> list[AuditEntry]:
+def circumstances(person: Person, view: CaseView) -> dict[str, object]:
+    """Who somebody was and what they saw when they acted, for the log: roles, version, hash of the evidence."""
+    seen = {
+        **evidence_of(view),
+        "facts": [
+            to_json(replace(member.facts, read_at=None), MemberFacts) for member in view.members
+        ],
+    }
+    return {
+        "roles": sorted(role.value for role in person.roles),
+        "case_version": view.version,
+        "evidence_hash": canonical_hash(seen),
+    }
+
+
+def decision_entries(
+    decision: Decision,
+    user_id: str,
+    *,
+    waits: bool,
+    circumstances: Mapping[str, object] = MappingProxyType({}),
+) -> list[AuditEntry]:
     details: dict[str, object] = {
+        **circumstances,
         "action": decision.action,
         "reason": decision.reason,
         "params_hash": decision.params_hash,
@@ -203,6 +227,11 @@ def decision_entries(decision: Decision, user_id: str, *, waits: bool) -> list[A
         tag=AuditTag.DECISION_APPROVED,
         case_id=decision.case_id,
         decision_id=decision.decision_id,
-        details={"params_hash": decision.params_hash, "complete": True, "alone": True},
+        details={
+            **circumstances,
+            "params_hash": decision.params_hash,
+            "complete": True,
+            "alone": True,
+        },
     )
     return [requested, approved]

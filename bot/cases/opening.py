@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cases.policy import judge_step, no_role
-from bot.cases.room import CARDS, POSTS, Room, deny, know
+from bot.cases.nights import hold_at_night
+from bot.cases.room import CARDS, OPERATIONS, POSTS, Room, deny, know
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import MemberFacts
 from bot.domain.findings import Finding, Mode, Severity
@@ -60,7 +61,7 @@ async def open_findings(room: Room, findings: Sequence[Finding], facts: Facts) -
             suppressed=total.suppressed + one.suppressed,
         )
     if total.new:
-        room.bell.ring(CARDS, POSTS)
+        room.bell.ring(OPERATIONS, CARDS, POSTS)
     return total
 
 
@@ -128,6 +129,7 @@ async def _open_finding(
     # What a detection says of a case again is no news, but for what it adds; the log has all of it.
     if joined or not again:
         await _tell(conn, case_id, finding, finding_id, kind, joined, evidence=not again)
+    at_night = await hold_at_night(conn, room, case_id, finding)
     await audit.append(
         conn,
         [
@@ -142,7 +144,8 @@ async def _open_finding(
                     "detection_hash": finding.detection_hash,
                     "members": [f"{subject.kind}:{subject.id}" for subject, _, _ in joined],
                 },
-            )
+            ),
+            *at_night,
         ],
     )
     if found is None:

@@ -39,6 +39,8 @@ class Result:
     message: str | None = None
     due_in_s: float = 0
     """When to look at it again, for states that have not ended."""
+    attempt: str | None = None
+    """What the attempt itself came to, where that is not the state: `not_done` for a send that surely did nothing."""
 
 
 async def record(room: Room, operation: ClaimedOperation, what: str, result: Result) -> bool:
@@ -63,7 +65,9 @@ async def record(room: Room, operation: ClaimedOperation, what: str, result: Res
         if not written:
             return False
         if what:
-            await operations.end_attempt(conn, operation.claim, what, result.state.value)
+            await operations.end_attempt(
+                conn, operation.claim, what, result.attempt or result.state.value
+            )
         entries = [_entry(operation, result)]
         if (
             operation.verb is Verb.HOLD

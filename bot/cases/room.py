@@ -113,8 +113,9 @@ async def deny(
     conn: AsyncConnection, user_id: str, refusal: Refusal, *, action: str, case_id: int | None
 ) -> Refusal:
     """Write a denial to the log; denials are as much part of the truth as decisions."""
-    if refusal.code is RefusalCode.NO_ROLE:
-        refusal = await _unless_new(conn, user_id, refusal)
+    found = await people.read_person(conn, user_id)
+    if refusal.code is RefusalCode.NO_ROLE and found is not None:
+        refusal = _unless_new(found[0], refusal)
     await audit.append(
         conn,
         [
@@ -122,17 +123,20 @@ async def deny(
                 actor=user_id,
                 tag=AuditTag.DENIED,
                 case_id=case_id,
-                details={"action": action, "code": refusal.code.value},
+                details={
+                    "action": action,
+                    "code": refusal.code.value,
+                    "roles": sorted(role.value for role in found[0].roles) if found else [],
+                },
             )
         ],
     )
     return await with_group_ids(conn, refusal)
 
 
-async def _unless_new(conn: AsyncConnection, user_id: str, refusal: Refusal) -> Refusal:
+def _unless_new(person: Person, refusal: Refusal) -> Refusal:
     """Where the role that is missing is only too new, that is what the person must know."""
-    found = await people.read_person(conn, user_id)
-    waits = [at for role, at in (found[0].not_yet if found else ()) if role.value in refusal.roles]
+    waits = [at for role, at in person.not_yet if role.value in refusal.roles]
     if not waits:
         return refusal
     return Refusal(code=RefusalCode.NOT_YET, action=refusal.action, at=min(waits))
