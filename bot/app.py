@@ -30,6 +30,7 @@ from bot.cases.approving import expire_requests
 from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
 from bot.cases.holding import follow_holds
+from bot.cases.nights import tell_shift
 from bot.cases.pausing import pause_at_start
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
@@ -185,6 +186,7 @@ class Bot:
             await end_waits(self.room)
             await remind(self.room)
             await follow_holds(self.room)
+            await tell_shift(self.room)
 
         async def fold_job(_: Tick) -> None:
             await fold_closed(

@@ -22,15 +22,17 @@ from bot.cards.wording import (
     action_name,
     actor_name,
     case_name,
+    count_of,
     mention_groups,
     scope_name,
     verb_name,
 )
 from bot.domain.notices import Notice, NoticeKind
 from bot.domain.proposals import ProposalKind, ProposalState
+from bot.domain.subjects import SubjectKind
 from bot.domain.text import user_text
 from bot.domain.verbs import Verb
-from bot.locale import Messages
+from bot.locale import N_, Messages
 
 _SECTIONS = 4
 _WORDS = 500
@@ -159,6 +161,51 @@ def _delegated(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
                 name=messages.series(actor_name(one, messages) for one in notice.names),
             ),
         ),
+    )
+
+
+def _shift(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
+    """What the shift finds: what was held meanwhile, and what could not be."""
+    t = messages.t
+    counts = dict(notice.counts)
+
+    def orders(name: str, amounts: tuple[tuple[int, str], ...] = ()) -> str:
+        told = [count_of(SubjectKind.ORDER, counts.get(name, 0), messages)]
+        return messages.dots([*told, messages.monies(amounts[:3])] if amounts else told)
+
+    lines = [
+        t(
+            "On hold: {what}. Each hold ends unless somebody decides or extends it.",
+            what=orders("held", notice.amounts),
+        )
+        if counts.get("held")
+        else t("Nothing is on hold.")
+    ]
+    if counts.get("unsure"):
+        lines.append(t("Held, but not confirmed or not successful: {what}.", what=orders("unsure")))
+    for name, words_of in (
+        ("cap", N_("Not held, since the night's cap is reached: {what}.")),
+        ("paused", N_("Not held, since holding is paused: {what}.")),
+    ):
+        if counts.get(name):
+            lines.append(t(words_of, what=orders(name)))
+    if notice.left_amounts:
+        lines.append(
+            t("Money that was not held: {money}", money=messages.monies(notice.left_amounts[:3]))
+        )
+    ids = messages.series(case_name(case_id) for case_id in notice.case_ids)
+    more = notice.count - len(notice.case_ids)
+    if more > 0:
+        ids += " " + messages.n("and {count} more", "and {count} more", more)
+    when = messages.moment(notice.at, tz) if notice.at else "—"
+    return Drawn(
+        head=messages.n(
+            "🌙 Outside staffed hours: {count} case",
+            "🌙 Outside staffed hours: {count} cases",
+            notice.count,
+        ),
+        lines=(*lines, t("Please look at these first: {cases}", cases=ids or "—")),
+        small=(t("Until the shift of {when}.", when=when),),
     )
 
 
@@ -308,6 +355,7 @@ DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.NEW_ROLE: _new_role,
     NoticeKind.DELEGATED: _delegated,
     NoticeKind.DELEGATION_ENDED: _delegated,
+    NoticeKind.SHIFT: _shift,
     NoticeKind.POLICY_ADOPTED: _policy_adopted,
     NoticeKind.OVERDUE: _overdue,
     NoticeKind.PROPOSAL: _proposal,

@@ -8,7 +8,6 @@ from bot.cards.wording import (
     ROLES,
     action_name,
     actor_name,
-    address,
     case_name,
     market_reason,
     mention_groups,
@@ -172,7 +171,7 @@ def _stale(refusal: Refusal, messages: Messages, when: str | None) -> str:
     if when is not None and refusal.by:
         return messages.t(
             "{name} changed this case at {when}. Please look at it as it is now and press again.",
-            name=escape(address(refusal.by, messages)),
+            name=escape(actor_name(refusal.by, messages)),
             when=when,
         )
     if when is not None:

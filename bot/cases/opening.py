@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.cases.policy import judge_step, no_role
 from bot.cases.nights import hold_at_night
+from bot.cases.policy import judge_step, no_role
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room, deny, know
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import MemberFacts

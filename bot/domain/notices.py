@@ -21,6 +21,10 @@ class NoticeKind(StrEnum):
     DELEGATED = "delegated"
     """`by` lets `person` stand in from `at` until `until`; `names`: who said so."""
     DELEGATION_ENDED = "delegation_ended"
+    SHIFT = "shift"
+    """The shift begins at `at`: `counts` of orders (held, unsure, cap, paused) in `count` cases, `amounts` held
+    and `left_amounts` not; `case_ids` of the dearest.
+    """
     POLICY_ADOPTED = "policy_adopted"
     """`by` `file`, or `names` of those who agreed; `lines` of what changed."""
     OVERDUE = "overdue"
@@ -51,6 +55,7 @@ class Notice:
     at: datetime | None = None
     until: datetime | None = None
     case_id: int | None = None
+    case_ids: tuple[int, ...] = ()
     subject_ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """Display names."""
@@ -59,6 +64,8 @@ class Notice:
     count: int = 0
     counts: tuple[tuple[str, int], ...] = ()
     amounts: tuple[tuple[int, str], ...] = ()
+    left_amounts: tuple[tuple[int, str], ...] = ()
+    """Money that was left alone."""
     groups: tuple[str, ...] = ()
     """User group ids to be mentioned, since they must act."""
     proposal_id: str | None = None
