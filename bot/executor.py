@@ -17,7 +17,6 @@ from bot.domain.cases import OperationState
 from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.ledger import audit, claims, operations, people
-from bot.ledger.claims import Claim
 from bot.ledger.operations import ClaimedOperation
 from bot.market.marketplace import Marketplace, MarketUnreachable
 
@@ -71,10 +70,10 @@ class Executor:
         self._lease_s = lease_s
         self._drain_s = drain_s
         self._running: dict[asyncio.Task[None], ClaimedOperation] = {}
-        self._begun: set[Claim] = set()
-        """Claims of which an attempt is committed."""
-        self._held_until: dict[str, float] = {}
-        """By operation, on this process's own stopwatch: no call may begin that could outlast the lease."""
+        self._begun: set[tuple[str, int]] = set()
+        """Operation and fence of claims of which an attempt is committed."""
+        self._held_until: dict[tuple[str, int], float] = {}
+        """By operation and fence, on this process's own stopwatch: no call may begin that could outlast the lease."""
         self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -105,7 +104,7 @@ class Executor:
                 logger.warning("an operation could not be handed on: %s", type(error).__name__)
 
     async def _leave(self, operation: ClaimedOperation) -> None:
-        if operation.claim not in self._begun:
+        if _held(operation) not in self._begun:
             async with self._room.engine.begin() as conn:
                 await operations.give_back(conn, operation.claim)
             return
@@ -134,7 +133,7 @@ class Executor:
             ]
             capabilities = await people.read_capabilities(conn)
         for operation in claimed:
-            self._held_until[operation.operation_id] = held_until
+            self._held_until[_held(operation)] = held_until
             task = asyncio.create_task(self._carry_out(operation, capabilities))
             self._running[task] = operation
             task.add_done_callback(self._ended)
@@ -142,8 +141,8 @@ class Executor:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         operation = self._running.pop(task)
-        self._begun.discard(operation.claim)
-        self._held_until.pop(operation.operation_id, None)
+        self._begun.discard(_held(operation))
+        self._held_until.pop(_held(operation), None)
         if not task.cancelled() and task.exception() is not None:
             # The lease brings the operation back; what happened meanwhile is looked up then.
             logger.error("an attempt broke off", exc_info=task.exception())
@@ -192,7 +191,7 @@ class Executor:
         A process that was stopped for a while, or waited long for the ledger, must not send what its successor
         has looked up meanwhile.
         """
-        held_until = self._held_until.get(operation.operation_id)
+        held_until = self._held_until.get(_held(operation))
         return held_until is not None and time.monotonic() + self._send_timeout_s > held_until
 
     async def _send(self, operation: ClaimedOperation, *, resolved_by: str) -> None:
@@ -204,7 +203,7 @@ class Executor:
                 await audit.append(conn, [_sent(operation, resolved_by)])
         if not held:
             return
-        self._begun.add(operation.claim)
+        self._begun.add(_held(operation))
         if self._is_late(operation):
             await record(self._room, operation, "send", _never_sent(operation))
             return
@@ -229,7 +228,7 @@ class Executor:
             held = await operations.start_attempt(conn, operation.claim, "lookup")
         if not held:
             return
-        self._begun.add(operation.claim)
+        self._begun.add(_held(operation))
         try:
             outcome = await self._api.lookup(
                 operation.operation_id, verb=operation.verb, subject=operation.subject
@@ -288,6 +287,10 @@ class Executor:
             if not await operations.start_attempt(conn, operation.claim, "retry"):
                 return partly
         return await self._api.retry_steps(operation.operation_id, verb=operation.verb)
+
+
+def _held(operation: ClaimedOperation) -> tuple[str, int]:
+    return operation.operation_id, operation.claim.fence
 
 
 def _sent(operation: ClaimedOperation, resolved_by: str) -> AuditEntry:

@@ -55,6 +55,11 @@ class ClaimedOperation:
     sends: int
     sent_ago_s: float | None
     first_sent_ago_s: float | None
+    """Since the first send that the marketplace may have received."""
+    maybe_received: int = 0
+    """How many sends it may have received: all but those that were answered with "nothing was done"."""
+    retries: int = 0
+    """How often its failed steps alone were run again."""
     dry_run: bool = False
     """Decided in a dry run: recorded, and never sent."""
 
@@ -93,10 +98,16 @@ async def read_claimed(conn: AsyncConnection, claim: Claim) -> ClaimedOperation:
             text(
                 """SELECT o.*, d.action, d.dry_run,
                           extract(epoch FROM clock_timestamp() - o.last_sent_at)::float AS sent_ago_s,
-                          extract(epoch FROM clock_timestamp() -
-                            (SELECT min(started_at) FROM ledger.operation_attempts a
-                              WHERE a.operation_id = o.operation_id AND what = 'send'))::float AS first_sent_ago_s
+                          s.maybe_received, s.first_sent_ago_s, s.retries
                      FROM ledger.operations o JOIN ledger.decisions d USING (decision_id)
+                    CROSS JOIN LATERAL (
+                      SELECT count(*) FILTER (WHERE what = 'retry') AS retries,
+                             count(*) FILTER (WHERE what = 'send' AND outcome IS DISTINCT FROM 'not_done')
+                               AS maybe_received,
+                             extract(epoch FROM clock_timestamp() - min(started_at)
+                               FILTER (WHERE what = 'send' AND outcome IS DISTINCT FROM 'not_done'))::float
+                               AS first_sent_ago_s
+                        FROM ledger.operation_attempts a WHERE a.operation_id = o.operation_id) s
                     WHERE o.operation_id = :key"""
             ),
             {"key": claim.key},
@@ -118,6 +129,8 @@ async def read_claimed(conn: AsyncConnection, claim: Claim) -> ClaimedOperation:
         sends=row.sends,
         sent_ago_s=row.sent_ago_s,
         first_sent_ago_s=row.first_sent_ago_s,
+        maybe_received=row.maybe_received,
+        retries=row.retries,
         dry_run=row.dry_run,
     )
 
@@ -130,7 +143,8 @@ _PAUSED = """EXISTS (SELECT FROM ledger.switches s JOIN ledger.decisions d ON d.
 async def start_attempt(conn: AsyncConnection, claim: Claim, what: str) -> bool:
     """Commit this before the call: the attempt, and for a send the state `executing`.
 
-    False if the claim was lost meanwhile, or if somebody paused it: then it is given up, unsent.
+    False if the claim was lost meanwhile, or if somebody paused it: then it is given up, unsent. And where
+    neither a key nor a look-up guards a second effect, what may have been received is never sent again.
     """
     if what == "send" and not await _is_free_to_start(conn, claim):
         return False
@@ -140,7 +154,11 @@ async def start_attempt(conn: AsyncConnection, claim: Claim, what: str) -> bool:
                   SET state = CASE WHEN :what = 'send' THEN 'executing' ELSE state END,
                       sends = sends + CASE WHEN :what = 'send' THEN 1 ELSE 0 END,
                       last_sent_at = CASE WHEN :what = 'send' THEN clock_timestamp() ELSE last_sent_at END
-                WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner AND ended_at IS NULL"""
+                WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner AND ended_at IS NULL
+                  AND lease_until > clock_timestamp()
+                  AND NOT (:what = 'send' AND operation_class IN ('none', 'manual') AND EXISTS (
+                    SELECT FROM ledger.operation_attempts a
+                     WHERE a.operation_id = :key AND a.what = 'send' AND a.outcome IS DISTINCT FROM 'not_done'))"""
         ),
         {"what": what, "key": claim.key, "fence": claim.fence, "owner": claim.owner},
     )
@@ -256,6 +274,18 @@ async def write_back(
         params,
     )
     return result.rowcount == 1
+
+
+async def give_back(conn: AsyncConnection, claim: Claim) -> None:
+    """Let another worker have what was claimed and never begun."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.operations
+                  SET lease_owner = NULL, lease_until = NULL, attempts = greatest(attempts - 1, 0)
+                WHERE operation_id = :key AND fence = :fence AND lease_owner = :owner"""
+        ),
+        {"key": claim.key, "fence": claim.fence, "owner": claim.owner},
+    )
 
 
 async def stop_queued(conn: AsyncConnection, decision_id: str) -> int:
