@@ -46,8 +46,8 @@ class Room:
     """In place of the policy's, as where the market's clock runs faster than ours."""
 
     def adopt(self, policy: Policy) -> None:
-        """Go on under another policy. The only thing of a room that changes while it is used: everybody
-        who holds the room must see it at once, and nobody may hold an older one.
+        """Go on under another policy. The only thing of a room that changes while it is used: the workers that
+        hold it see it at once, and a press that has begun ends under the policy that it began with.
         """
         object.__setattr__(self, "policy", policy)
 

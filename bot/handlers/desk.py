@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -43,6 +43,12 @@ class Desk:
     """By name, for what they advise."""
     resync: Callable[[], Awaitable[bool]]
     """Sync people and roles now, as after an event of a user group."""
+
+    def for_one_press(self) -> Desk:
+        """The same under the policy of this moment: a press is judged by one policy from its beginning to its
+        end, also where another one is adopted in between.
+        """
+        return replace(self, room=replace(self.room))
 
     async def messages_of(self, user_id: str) -> Messages:
         """The catalogue in this person's language."""

@@ -63,7 +63,11 @@ def make_app(
     @app.action(_ANY)
     async def clicked(ack: AsyncAck, body: dict[str, Any]) -> None:
         await _answered(
-            desk, body, ack, _tell_clicker, lambda: on_click(desk, parse_click(body), ack)
+            desk,
+            body,
+            ack,
+            _tell_clicker,
+            lambda: on_click(desk.for_one_press(), parse_click(body), ack),
         )
 
     @app.view(_ANY)
@@ -73,7 +77,7 @@ def make_app(
             body,
             ack,
             _show_in_modal,
-            lambda: on_submission(desk, parse_submission(body), ack),
+            lambda: on_submission(desk.for_one_press(), parse_submission(body), ack),
         )
 
     @app.view_closed(_ANY)
@@ -83,7 +87,11 @@ def make_app(
     @app.command(_ANY)
     async def commanded(ack: AsyncAck, body: dict[str, Any]) -> None:
         await _answered(
-            desk, body, ack, _answer_command, lambda: on_command(desk, parse_command(body), ack)
+            desk,
+            body,
+            ack,
+            _answer_command,
+            lambda: on_command(desk.for_one_press(), parse_command(body), ack),
         )
 
     @app.event(_ANY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +11,10 @@ import yaml
 
 from bot.actions import registry
 from bot.cases.policy import DEFAULT_POLICY, Policy, parse_policy
+from bot.cases.policy_book import follow_policy
 from bot.cases.policy_changes import policy_changes
+from bot.cases.room import Room
+from bot.ledger import policies
 
 
 def a_policy(**changes: Any) -> Policy:
@@ -115,3 +120,24 @@ def test_what_lets_more_through_is_told_first() -> None:
     )
     assert [line[0] for line in lines] == sorted([line[0] for line in lines], key="▲▼・".index)
     assert lines[0].startswith("▲ actions.refund")
+
+
+async def test_what_has_begun_ends_under_the_policy_that_it_began_with(room: Room) -> None:
+    begun = replace(room)
+    other = a_policy(request_lifetime_hours=24)
+    room.adopt(other)
+    assert room.policy is other
+    assert begun.policy.file.request_lifetime_hours == 8
+    assert replace(room).policy is other
+
+
+async def test_a_room_follows_the_ledger_and_stays_where_that_cannot_be_read(room: Room) -> None:
+    assert not await follow_policy(room)  # nothing was adopted yet
+    other = a_policy(request_lifetime_hours=24)
+    for text in (other.text, "actions: {from_another_version: {request: []}}"):
+        async with room.engine.begin() as conn:
+            hash_ = hashlib.sha256(text.encode()).hexdigest()
+            await policies.insert(conn, hash_=hash_, body=text)
+        followed = await follow_policy(room)
+        assert followed == (text == other.text)
+        assert room.policy.hash == other.hash
