@@ -191,6 +191,20 @@ def case_opened(case_id: int, *, messages: Messages, permalink: str | None = Non
     return Answer(text=messages.t("This is case {case}.", case=card))
 
 
+def claimed(case_id: int, *, given_up: bool, messages: Messages) -> str:
+    """What a claim led to."""
+    if given_up:
+        return messages.t("You do not look after case {case} any more.", case=case_name(case_id))
+    return messages.t("You look after case {case} now.", case=case_name(case_id))
+
+
+def rest_stopped(case_id: int, *, messages: Messages) -> str:
+    return messages.t(
+        "{case}: what was not sent yet is stopped; what is under way finishes.",
+        case=case_name(case_id),
+    )
+
+
 def next_case(
     case_id: int, card_text: str, blocks: Sequence[Block], *, messages: Messages
 ) -> Answer:

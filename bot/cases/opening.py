@@ -263,7 +263,21 @@ async def open_by_hand(
     return case_id
 
 
-async def claim_case(room: Room, *, user_id: str, case_id: int) -> Refusal | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """Who looks after a case now: the one who pressed, or, as they gave it up, nobody."""
+
+    case_id: int
+    assignee: str | None
+
+
+SAME_PRESS_S = 3.0
+"""A second claim so soon is a double click, not somebody who gives the case up again."""
+
+
+async def claim_case(
+    room: Room, *, user_id: str, case_id: int, same_press_s: float = SAME_PRESS_S
+) -> Claimed | Refusal:
     """Make a person the one who looks after a case; claiming one's own case gives it up."""
     async with room.engine.begin() as conn:
         person = await know(conn, room, user_id)
@@ -272,12 +286,16 @@ async def claim_case(room: Room, *, user_id: str, case_id: int) -> Refusal | Non
         refused = judge_step(room.policy, "claim", person)
         if refused is not None:
             return await deny(conn, user_id, refused, action="claim", case_id=case_id)
+        await cases.lock_case(conn, case_id)
         view = await cases.read_view(conn, case_id)
         if view is None:
             return Refusal(code=RefusalCode.CASE_NOT_FOUND, case_id=case_id)
         if view.closed_at is not None:
             return Refusal(code=RefusalCode.CASE_CLOSED, case_id=case_id)
-        await cases.lock_case(conn, case_id)
+        if await audit.has_just_done(
+            conn, user_id, AuditTag.CASE_CLAIMED, case_id=case_id, within_s=same_press_s
+        ):
+            return Claimed(case_id=case_id, assignee=view.assignee)
         assignee = None if view.assignee == user_id else user_id
         await cases.assign_case(conn, case_id, assignee)
         await cases.touch_case(conn, case_id)
@@ -293,4 +311,4 @@ async def claim_case(room: Room, *, user_id: str, case_id: int) -> Refusal | Non
             ],
         )
     room.bell.ring(CARDS)
-    return None
+    return Claimed(case_id=case_id, assignee=assignee)

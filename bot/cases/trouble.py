@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _LOST_A_RACE = frozenset({"40001", "40P01", "55P03", "P0001"})
 """Serialization, deadlock, a lock that was not given in time, and what a trigger of ours refuses."""
+_OUR_FAULT = ("0A", "21", "22", "39", "42")
+"""Classes of what a wrong statement or a wrong value gets."""
 
 
 class Trouble(StrEnum):
@@ -22,17 +24,12 @@ def trouble_of(error: BaseException) -> Trouble | None:
     """None: it is no error of the ledger, but a fault of ours."""
     if isinstance(error, IntegrityError):
         return Trouble.CONFLICT
-    if isinstance(error, DBAPIError):
-        code = getattr(error.orig, "sqlstate", None)
-        if code in _LOST_A_RACE:
-            return Trouble.CONFLICT
-        # 08: connections; 53: no room; 57: being stopped; 25006: a replica that only reads.
-        gone = error.connection_invalidated or code is None or code[:2] in {"08", "53", "57"}
-        return Trouble.AWAY if gone or code == "25006" else None
     if isinstance(error, PoolTimeoutError | OSError | TimeoutError):
         return Trouble.AWAY
     # Before a connection stands, the driver's own errors come through as they are.
-    code = getattr(error, "sqlstate", None)
-    if isinstance(code, str) and code[:2] in {"08", "53", "57"}:
-        return Trouble.AWAY
-    return None
+    code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+    if code in _LOST_A_RACE:
+        return Trouble.CONFLICT
+    if isinstance(code, str):
+        return None if code.startswith(_OUR_FAULT) else Trouble.AWAY
+    return Trouble.AWAY if isinstance(error, InterfaceError | OperationalError) else None

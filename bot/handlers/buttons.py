@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 from slack_bolt.async_app import AsyncAck
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 RETRY = "retry"
 OPEN_ADMIN = "open_admin"
 NEXT = "next"
+Said = Callable[[Messages], str]
+"""A sentence in whatever language the person reads."""
 MODALS = frozenset(
     {
         "approve",
@@ -73,14 +75,15 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
         )
         return
     decided: Decided | None = None
+    told: Said | None = None
     answer: Decided | Refusal | None
     name = click.name
     if name == RETRY:
         name = await _last_action(desk, click.press)
     if name == "claim":
-        refusal = await claim_case(desk.room, user_id=click.user_id, case_id=click.press.case_id)
+        refusal, told = await _claim(desk, click.press)
     elif name == "stop_rest":
-        refusal = await _stop(desk, click.press)
+        refusal, told = await _stop(desk, click.press)
     elif name == "take_back":
         answer = await take_back(desk.room, click.press)
         refusal, decided = _split(answer)
@@ -106,6 +109,13 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
             user_id=click.user_id,
             channel=click.channel,
             response_url=click.response_url,
+        )
+    elif told is not None:
+        desk.tell(
+            user_id=click.user_id,
+            channel=click.channel,
+            response_url=click.response_url,
+            text=told(await desk.messages_of(click.user_id)),
         )
 
 
@@ -148,12 +158,22 @@ async def _decide_at_once(desk: Desk, press: Press, name: str) -> Decided | Refu
     return await decide(desk.room, press, choice)
 
 
-async def _stop(desk: Desk, press: Press) -> Refusal | None:
+async def _claim(desk: Desk, press: Press) -> tuple[Refusal | None, Said | None]:
+    answer = await claim_case(desk.room, user_id=press.user_id, case_id=press.case_id)
+    if isinstance(answer, Refusal):
+        return answer, None
+    given_up = answer.assignee is None
+    return None, lambda messages: answers.claimed(
+        answer.case_id, given_up=given_up, messages=messages
+    )
+
+
+async def _stop(desk: Desk, press: Press) -> tuple[Refusal | None, Said | None]:
     answer = await stop_rest(desk.room, press)
     if isinstance(answer, Refusal):
-        return answer
+        return answer, None
     await settle_stopped(desk.room, press.case_id)
-    return None
+    return None, lambda messages: answers.rest_stopped(press.case_id, messages=messages)
 
 
 async def _last_action(desk: Desk, press: Press) -> str:

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 
 from bot.domain.tracing import traced
+from bot.handlers.errands import held_back
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,14 @@ class FrontDoor:
             return self._refuse("malformed", 400)
         if document.get("ssl_check") == "1":
             return web.Response()
+        with held_back():
+            response = await self._answer(document)
+            # On the wire before anything else of this press goes to Slack.
+            await response.prepare(request)
+            await response.write_eof()
+        return response
+
+    async def _answer(self, document: Document) -> web.Response:
         try:
             # As over a socket, already parsed: two parsers that differ would be a way in.
             answer = await self._app.async_dispatch(

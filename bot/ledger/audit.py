@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.audit import AuditEntry
+from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.audit_chain import Anchor, ChainCheck
 from bot.domain.subjects import Subject
 
@@ -102,6 +102,23 @@ async def read_about(
         },
     )
     return [WrittenEntry(**row) for row in rows.mappings()]
+
+
+async def has_just_done(
+    conn: AsyncConnection, actor: str, tag: AuditTag, *, case_id: int, within_s: float
+) -> bool:
+    """Whether this person did the very same with this case a moment ago."""
+    found: bool = (
+        await conn.execute(
+            text(
+                """SELECT EXISTS (SELECT FROM ledger.audit_entries
+                    WHERE case_id = :case_id AND actor = :actor AND tag = :tag
+                      AND at > clock_timestamp() - make_interval(secs => :within_s))"""
+            ),
+            {"case_id": case_id, "actor": actor, "tag": tag.value, "within_s": within_s},
+        )
+    ).scalar_one()
+    return found
 
 
 async def stream(

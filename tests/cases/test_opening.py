@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from bot.cases.deciding import decide, dismiss
-from bot.cases.opening import Opened, claim_case, open_by_hand, open_findings
+from bot.cases.opening import Claimed, Opened, claim_case, open_by_hand, open_findings
 from bot.cases.room import Room
 from bot.domain.cases import CaseState
 from bot.domain.findings import Finding, Mode, Severity
@@ -157,7 +157,19 @@ async def test_who_may_not_act_cannot_open_a_case_either(room: Room) -> None:
 
 async def test_claiming_twice_gives_the_case_up(room: Room) -> None:
     view = await an_open_case(room)
-    assert await claim_case(room, user_id="U0SATO", case_id=view.case_id) is None
+    mine = Claimed(case_id=view.case_id, assignee="U0SATO")
+    assert await claim_case(room, user_id="U0SATO", case_id=view.case_id) == mine
     assert (await reread(room, view)).assignee == "U0SATO"
-    assert await claim_case(room, user_id="U0SATO", case_id=view.case_id) is None
+    again = await claim_case(room, user_id="U0SATO", case_id=view.case_id, same_press_s=0)
+    assert again == Claimed(case_id=view.case_id, assignee=None)
     assert (await reread(room, view)).assignee is None
+
+
+async def test_a_double_click_claims_a_case_and_does_not_give_it_up_again(room: Room) -> None:
+    view = await an_open_case(room)
+    for _ in range(2):
+        answer = await claim_case(room, user_id="U0SATO", case_id=view.case_id)
+        assert answer == Claimed(case_id=view.case_id, assignee="U0SATO")
+    # Somebody else takes it over at once all the same.
+    taken = await claim_case(room, user_id="U0TANAKA", case_id=view.case_id)
+    assert taken == Claimed(case_id=view.case_id, assignee="U0TANAKA")
