@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import json
 import logging
 import sys
@@ -26,6 +27,7 @@ from bot import app
 from bot.actions import registry
 from bot.cards.digest_card import digest_card
 from bot.cards.refusals import refusal_sentence
+from bot.cards.security_report import pack_markdown, report_markdown
 from bot.cases.access import Access, access_at
 from bot.cases.pausing import pause_unmanned, propose_resume_unmanned, scopes_of
 from bot.cases.policy import DEFAULT_POLICY, read_policy
@@ -37,6 +39,7 @@ from bot.detections.proving import TestResult, run_tests
 from bot.doctor import Diagnosis, examine
 from bot.domain import audit_chain
 from bot.domain.audit import AuditEntry, AuditTag
+from bot.domain.cases import CaseView
 from bot.domain.clock import WallClock
 from bot.domain.digests import Digest
 from bot.domain.errors import SayableError
@@ -46,8 +49,15 @@ from bot.domain.subjects import SubjectKind
 from bot.domain.text import cell_text
 from bot.jobs.digest import market_now, read_digest
 from bot.ledger import audit
+from bot.ledger.cases import read_names, read_view
 from bot.ledger.engine import create_engine
 from bot.ledger.migrate import migrate as migrate_ledger
+from bot.ledger.reports import (
+    SecurityReport,
+    read_case_entries,
+    read_links,
+    read_security_report,
+)
 from bot.ledger.values import to_json
 from bot.locale import messages_for
 from bot.market.contract_test import CheckResult, Given, Standing
@@ -621,6 +631,102 @@ async def _export(output: Any, kind: str, since: datetime | None, until: datetim
                 "hash": written.hash,
             }
             output.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+@audit_group.command("report")
+@click.option(
+    "--month",
+    type=click.DateTime(formats=["%Y-%m"]),
+    help="Such as 2026-11, in TIMEZONE; not given: the present one so far.",
+)
+@click.option("--lang", type=click.Choice(["ja", "en"]), help="Not given: LOCALE.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def audit_report(*, month: datetime | None, lang: str | None, as_json: bool) -> None:
+    """What the security officer looks at once a month, as Markdown."""
+    settings = read_settings()
+    first = (month or datetime.now(settings.zone)).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0, tzinfo=settings.zone
+    )
+    after = (first + timedelta(days=32)).replace(day=1)
+    report, names = _await(_report(first, after))
+    if as_json:
+        click.echo(json.dumps(asdict(report), ensure_ascii=False, default=str))
+        return
+    messages = messages_for(lang or settings.locale)
+    click.echo(report_markdown(report, names, messages=messages, tz=settings.zone), nl=False)
+
+
+async def _report(first: datetime, after: datetime) -> tuple[SecurityReport, dict[str, str]]:
+    async with _ledger_connection() as conn:
+        report = await read_security_report(conn, first, after)
+        people = {one.who for one in (*report.denials, *report.acts)}
+        people |= {one.by for one in report.emergencies}
+        people |= {user for pair in report.pairs for user in (pair.requester, pair.approver)}
+        return report, await read_names(conn, people)
+
+
+@audit_group.command("pack")
+@click.argument("case")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder that is made; not given: evidence-CASE.",
+)
+@click.option("--lang", type=click.Choice(["ja", "en"]), help="Not given: LOCALE.")
+def audit_pack(*, case: str, out: Path | None, lang: str | None) -> None:
+    """The evidence of one case for the police or a card company, with proof that the log was not changed."""
+    settings = read_settings()
+    digits = case.upper().removeprefix("C-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise SayableError(f"{case!r} is no case: write it like C-2041.")
+    folder = out or Path(f"evidence-C-{digits}")
+    if folder.exists() and any(folder.iterdir()):
+        raise SayableError(f"{folder} is there and not empty: name another folder with --out.")
+    view, entries, links = _await(_evidence(int(digits)))
+    messages = messages_for(lang or settings.locale)
+    files = {
+        "summary.md": pack_markdown(view, messages=messages, tz=settings.zone),
+        "case.json": to_json(view, CaseView) + "\n",
+        "audit.jsonl": "".join(
+            json.dumps(
+                {
+                    "seq": entry.seq,
+                    "canonical": entry.canonical,
+                    "previous_hash": entry.previous_hash,
+                    "hash": entry.hash,
+                },
+                ensure_ascii=False,
+            )
+            + "\n"
+            for entry in entries
+        ),
+        "chain.csv": "seq,previous_hash,hash\n"
+        + "".join(f"{seq},{previous},{own}\n" for seq, previous, own in links),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = []
+    for name, content in files.items():
+        raw = content.encode()
+        (folder / name).write_bytes(raw)
+        manifest.append(f"{hashlib.sha256(raw).hexdigest()}  {name}\n")
+    (folder / "SHA256SUMS").write_text("".join(manifest), encoding="ascii")
+    click.echo(f"{folder}: {len(entries)} entries of the log about C-{digits}.")
+
+
+async def _evidence(
+    case_id: int,
+) -> tuple[CaseView, Sequence[audit.WrittenEntry], Sequence[tuple[int, str, str]]]:
+    async with _ledger_connection() as conn:
+        view = await read_view(conn, case_id)
+        if view is None:
+            raise SayableError(f"There is no case C-{case_id}.")
+        # No log of it, no evidence.
+        told = AuditEntry(actor="cli", tag=AuditTag.EVIDENCE_PACKED, case_id=case_id)
+        await audit.append(conn, [told])
+        await conn.commit()
+        entries = await read_case_entries(conn, case_id)
+        links = await read_links(conn, entries[0].seq, entries[-1].seq)
+        return view, entries, links
 
 
 # ---- digest

@@ -91,6 +91,7 @@ _TAGS = {
     AuditTag.NIGHT_NOT_HELD: N_("left unheld outside staffed hours"),
     AuditTag.SHIFT_TOLD: N_("shift summary posted"),
     AuditTag.ROLES_CHANGED: N_("roles changed"),
+    AuditTag.EVIDENCE_PACKED: N_("evidence of the case exported"),
     AuditTag.AUDIT_EXPORTED: N_("audit log exported"),
     AuditTag.LEDGER_STARTED: N_("process started"),
 }
@@ -306,6 +307,12 @@ def queue_line(
         else messages.t("looked after by: {name}", name=messages.t("nobody yet"))
     )
     return messages.dots(parts)
+
+
+def tag_words(tag: str, messages: Messages) -> str:
+    """What a tag of the log stands for; one that is no more stands as it is."""
+    known = _TAGS.get(AuditTag(tag)) if tag in set(AuditTag) else None
+    return messages.t(known) if known else tag
 
 
 def audit_answer(
