@@ -170,8 +170,10 @@ def _shift(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
     counts = dict(notice.counts)
 
     def orders(name: str, amounts: tuple[tuple[int, str], ...] = ()) -> str:
-        told = [count_of(SubjectKind.ORDER, counts.get(name, 0), messages)]
-        return messages.dots([*told, messages.monies(amounts[:3])] if amounts else told)
+        what = count_of(SubjectKind.ORDER, counts.get(name, 0), messages)
+        if not amounts:
+            return what
+        return t("{what} ({money})", what=what, money=messages.monies(amounts[:3]))
 
     lines = [
         t(

@@ -275,7 +275,9 @@ def _night_held(story: Story, messages: Messages) -> str:
     if story.orders or not story.count:
         what = count_of(SubjectKind.ORDER, story.orders, messages)
         if story.amounts:
-            what = messages.dots([what, messages.monies(story.amounts[:3])])
+            what = messages.t(
+                "{what} ({money})", what=what, money=messages.monies(story.amounts[:3])
+            )
         told.append(
             messages.t(
                 "Nobody is there: {what} were put on hold at once, as the policy says.",
