@@ -286,6 +286,7 @@ class Executor:
                 return partly
             if not await operations.start_attempt(conn, operation.claim, "retry"):
                 return partly
+            await audit.append(conn, [_sent(operation, "retry")])
         return await self._api.retry_steps(operation.operation_id, verb=operation.verb)
 
 
@@ -304,8 +305,9 @@ def _sent(operation: ClaimedOperation, resolved_by: str) -> AuditEntry:
         subject=operation.subject,
         details={
             "verb": operation.verb.value,
-            "attempt": operation.sends + 1,
-            "again": resolved_by == "resend",
+            "attempt": operation.retries + 1 if resolved_by == "retry" else operation.sends + 1,
+            "again": resolved_by != "answer",
+            **({"steps": "failed"} if resolved_by == "retry" else {}),
         },
     )
 
