@@ -45,12 +45,13 @@ from bot.domain.digests import Digest
 from bot.domain.errors import SayableError
 from bot.domain.proposals import ALL
 from bot.domain.refusals import Refusal
-from bot.domain.subjects import SubjectKind
+from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.text import cell_text
 from bot.jobs.digest import market_now, read_digest
 from bot.ledger import audit
 from bot.ledger.cases import read_names, read_view
 from bot.ledger.engine import create_engine
+from bot.ledger.erasing import Erased, erase_subject
 from bot.ledger.migrate import migrate as migrate_ledger
 from bot.ledger.reports import (
     SecurityReport,
@@ -214,7 +215,7 @@ def _migrate(settings: Settings) -> None:
             "DATABASE_URL must name its user: postgresql://user:password@host/database."
         )
     try:
-        migrate_ledger(owner_url.get_secret_value(), role)
+        migrate_ledger(owner_url.get_secret_value(), role, settings.database_verifier_role)
     except (SQLAlchemyError, OSError) as error:
         raise SayableError(
             f"The ledger could not be migrated ({type(error).__name__}): {_first_line(error)}"
@@ -631,6 +632,44 @@ async def _export(output: Any, kind: str, since: datetime | None, until: datetim
                 "hash": written.hash,
             }
             output.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+@audit_group.command("erase")
+@click.argument("subject")
+@click.option("--yes", is_flag=True, help="Do it; without, only what would be erased is told.")
+def audit_erase(*, subject: str, yes: bool) -> None:
+    """Erase what the ledger keeps of an account, order, listing or post (`account:A-1`), as its owner.
+
+    Names, evidence, notes and messages go; the audit log holds none of them and stays whole.
+    """
+    kind, _, subject_id = subject.partition(":")
+    if kind not in set(SubjectKind) or not subject_id:
+        raise SayableError(f"{subject!r} is no subject: write it like account:A-1 or order:O-1.")
+    if not yes:
+        click.echo(
+            f"This would empty names, evidence, notes and messages of every case of {subject}."
+            " It cannot be undone: add --yes. What was posted in Slack stays there: delete it there."
+        )
+        return
+    erased = _await(_erase(read_settings(), Subject(SubjectKind(kind), subject_id)))
+    click.echo(f"Erased: {erased.rows} rows of {erased.cases} cases. The audit log is whole.")
+
+
+async def _erase(settings: Settings, subject: Subject) -> Erased:
+    async with _with_ledger(settings) as known:
+        url = known.database_owner_url
+        if url is None:
+            raise SayableError("Set DATABASE_OWNER_URL: only the ledger's owner may erase.")
+        engine = create_engine(url.get_secret_value(), poolclass=NullPool)
+        try:
+            async with engine.begin() as conn:
+                erased = await erase_subject(conn, subject)
+                found = await audit.verify(conn)
+                if not found.ok:
+                    raise SayableError(f"Nothing was erased: {found.problem}.")
+        finally:
+            await engine.dispose()
+        return erased
 
 
 @audit_group.command("report")

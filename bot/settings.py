@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     database_owner_url: SecretStr | None = Field(
         None, description="The ledger, as its owner: for `mimawari migrate` only"
     )
+    database_verifier_role: str | None = Field(
+        None, description="A role that `mimawari migrate` lets read the audit log, and nothing else"
+    )
     market_database_url: SecretStr | None = Field(
         None, description="The marketplace's views, as a role that can only SELECT"
     )

@@ -91,6 +91,7 @@ _TAGS = {
     AuditTag.NIGHT_NOT_HELD: N_("left unheld outside staffed hours"),
     AuditTag.SHIFT_TOLD: N_("shift summary posted"),
     AuditTag.ROLES_CHANGED: N_("roles changed"),
+    AuditTag.SUBJECT_ERASED: N_("personal data erased"),
     AuditTag.EVIDENCE_PACKED: N_("evidence of the case exported"),
     AuditTag.AUDIT_EXPORTED: N_("audit log exported"),
     AuditTag.LEDGER_STARTED: N_("process started"),

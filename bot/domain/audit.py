@@ -55,6 +55,7 @@ class AuditTag(StrEnum):
     NIGHT_NOT_HELD = "detection:hold:left"
     SHIFT_TOLD = "clock:shift:told"
     ROLES_CHANGED = "slack:roles:changed"
+    SUBJECT_ERASED = "cli:subject:erased"
     EVIDENCE_PACKED = "cli:case:packed"
     AUDIT_EXPORTED = "cli:audit:exported"
     LEDGER_STARTED = "system:process:started"

@@ -52,14 +52,21 @@ _GRANTS = {
 }
 
 
-def migrate(owner_dsn: str, app_role: str) -> None:
-    """Migrate as the owner, then grant `app_role` its rights; safe to run again.
+_VERIFIER_READS = ("audit_entries", "audit_head", "alembic_version")
+"""All that a role needs which only verifies the log."""
+
+
+def migrate(owner_dsn: str, app_role: str, verifier_role: str | None = None) -> None:
+    """Migrate as the owner, then grant the roles their rights; safe to run again.
+
+    Args:
+        verifier_role: may read the audit log and nothing else, as for somebody who verifies it.
 
     Raises:
         SayableError: the role's name is unusable or the role does not exist.
     """
     command.upgrade(_config(owner_dsn), "head")
-    asyncio.run(_grant(owner_dsn, app_role))
+    asyncio.run(_grant(owner_dsn, app_role, verifier_role))
 
 
 def head_revision() -> str:
@@ -87,31 +94,37 @@ def _config(dsn: str) -> Config:
     return config
 
 
-async def _grant(owner_dsn: str, app_role: str) -> None:
-    # A role's name cannot be a bind parameter of GRANT.
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
-        raise SayableError(f"The application role's name {app_role!r} must be plain lower case.")
+async def _grant(owner_dsn: str, app_role: str, verifier_role: str | None) -> None:
+    roles = {app_role: _GRANTS}
+    if verifier_role is not None:
+        roles[verifier_role] = {"SELECT": _VERIFIER_READS}
     engine = create_engine(owner_dsn, poolclass=NullPool)
     try:
         async with engine.begin() as conn:
-            exists = await conn.scalar(
-                text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"),
-                {"role": app_role},
-            )
-            if not exists:
-                raise SayableError(
-                    f"The role {app_role!r} of DATABASE_URL does not exist: create it with LOGIN first."
-                )
-            statements = [
-                "REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC",
-                f"REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM {app_role}",
-                f"GRANT USAGE ON SCHEMA ledger TO {app_role}",
-                *(
-                    f"GRANT {rights} ON {', '.join(f'ledger.{t}' for t in tables)} TO {app_role}"
-                    for rights, tables in _GRANTS.items()
-                ),
-            ]
+            for role in roles:
+                await _check_role(conn, role)
+            statements = ["REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC"]
+            for role, grants in roles.items():
+                statements += [
+                    f"REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM {role}",
+                    f"GRANT USAGE ON SCHEMA ledger TO {role}",
+                    *(
+                        f"GRANT {rights} ON {', '.join(f'ledger.{t}' for t in tables)} TO {role}"
+                        for rights, tables in grants.items()
+                    ),
+                ]
             for statement in statements:
                 await conn.execute(text(statement))
     finally:
         await engine.dispose()
+
+
+async def _check_role(conn: AsyncConnection, role: str) -> None:
+    # A role's name cannot be a bind parameter of GRANT.
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+        raise SayableError(f"The role's name {role!r} must be plain lower case.")
+    exists = await conn.scalar(
+        text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": role}
+    )
+    if not exists:
+        raise SayableError(f"The role {role!r} does not exist: create it with LOGIN first.")
