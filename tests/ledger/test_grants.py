@@ -12,7 +12,10 @@ from tests.conftest import LedgerDatabase, run
 VERIFIER = "ledger_verifier_of_a_test"
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 APP = {
-    "SELECT": {"alembic_version", "audit_head"},
+    "SELECT": {
+        "alembic_version",
+        "audit_head",
+    },
     "SELECT INSERT": {
         "approvals",
         "audit_entries",
@@ -20,6 +23,7 @@ APP = {
         "notes",
         "plan_sets",
         "policies",
+        "proposal_approvals",
     },
     "SELECT INSERT UPDATE": {
         "cap_entries",
@@ -30,16 +34,21 @@ APP = {
         "delegations",
         "digests",
         "findings",
+        "night_holds",
         "operation_attempts",
         "operations",
         "people",
         "posts",
         "preferences",
+        "proposals",
         "role_spans",
         "switches",
         "ticks",
     },
-    "SELECT INSERT UPDATE DELETE": {"capabilities", "user_groups"},
+    "SELECT INSERT UPDATE DELETE": {
+        "capabilities",
+        "user_groups",
+    },
 }
 QUERY = """
 SELECT c.relname, string_agg(r.name, ' ' ORDER BY r.n) FILTER (WHERE has_table_privilege($1, c.oid, r.name)) AS rights
