@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 from bot.cards import answers
@@ -13,6 +14,8 @@ from bot.handlers.desk import Desk
 from bot.handlers.payloads import CommandCall
 from bot.locale import N_
 
+# A mention, a name after an @ with the spaces that are in it, or a bare id.
+_PEOPLE = re.compile(r"<@[^>]*>|@[^@<]+|[^\s@<]+")
 NOT_UNDERSTOOD = Refusal(code=RefusalCode.BAD_DELEGATION, detail="dates")
 
 
@@ -44,10 +47,11 @@ async def run(desk: Desk, call: CommandCall, argument: str) -> Answer | Refusal:
 async def _wish(desk: Desk, call: CommandCall, words: list[str]) -> Wish | Refusal:
     """`@to UNTIL`, `@to FROM UNTIL`, and before either an administrator's `@from`."""
     days = [day for day in map(_day, words[1:]) if day is not None]
-    people = words[: len(words) - len(days)]
+    told = " ".join(words[: len(words) - len(days)])
+    people = [name.strip() for name in _PEOPLE.findall(told)]
     if len(people) not in {1, 2} or len(days) not in {1, 2}:
         return NOT_UNDERSTOOD
-    found = [await find_by_name(desk.room, told) for told in people]
+    found = [await find_by_name(desk.room, name) for name in people]
     known = [user_id for user_id in found if user_id is not None]
     if len(known) < len(people):
         return Refusal(code=RefusalCode.BAD_DELEGATION, detail="person")
