@@ -18,6 +18,7 @@ from tests.chaos.town import AGENTS, ALERTS, APPROVERS, OTHERS
 MODAL_S = 6.0
 LOOK_S = 0.2
 MOST_SENDS = 3
+MOST_TRIES = 10
 COMMANDS = 0.15
 """How often somebody types a command before the next card is worked on."""
 
@@ -155,14 +156,31 @@ class Crowd:
             return
         self._busy_people.add(person)
         try:
-            acted = await self.workspace.command(person, ALERTS, "/cre", text)
-            self.tally["command " + (acted.error or "ok").partition(":")[0]] += 1
-            if acted.ok:
+            if await self._type(person, text):
                 await self._fill_and_send(person)
             if self.workspace.open_view(person) is not None:
                 await self.workspace.close_view(person)
         finally:
             self._busy_people.discard(person)
+
+    async def pause_for_a_while(self, seconds: float) -> None:
+        """Somebody pauses everything; after a while two people let it go on."""
+        await self._type(self.chance.choice(AGENTS), "pause all chaos")
+        await asyncio.sleep(seconds)
+        await self.resume()
+
+    async def resume(self) -> None:
+        """Two people ask for what is paused to go on; each as often as it takes to be heard."""
+        for person in self.chance.sample(APPROVERS, 2):
+            for _ in range(MOST_TRIES):
+                if await self._type(person, "resume all"):
+                    break
+                await asyncio.sleep(0.5)
+
+    async def _type(self, person: str, text: str) -> bool:
+        acted = await self.workspace.command(person, ALERTS, "/cre", text)
+        self.tally["command " + (acted.error or "ok").partition(":")[0]] += 1
+        return acted.ok
 
     async def _press(self, person: str, card: Message, name: str) -> bool:
         for element in _elements(card):

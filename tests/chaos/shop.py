@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,10 +45,15 @@ class CountingMarketplace(Marketplace):
         )
         self.classes.update(CLASSES)
         self.sends: Counter[str] = Counter()
+        self.first_sent: dict[str, float] = {}
+        """When the first request under each key came."""
 
     @override
     async def _post_verb(self, request: web.Request) -> web.StreamResponse:
-        self.sends.update(request.headers.getall("Idempotency-Key", []))
+        keys = request.headers.getall("Idempotency-Key", [])
+        self.sends.update(keys)
+        for key in keys:
+            self.first_sent.setdefault(key, time.time())
         return await super()._post_verb(request)
 
     def misbehave(self, share: float) -> None:

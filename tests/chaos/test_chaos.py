@@ -17,12 +17,12 @@ SHORT = Options(
     restarts=1,
     seed=1,
     work_s=60,
-    settle_s=120,
+    settle_s=240,
     parallel=4,
 )
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 async def test_whatever_dies_every_promise_is_kept() -> None:
     # Not pytest's own folder: root's is closed to the account that Postgres runs as.
     folder = Path(mkdtemp(prefix="mimawari-chaos-test-", dir="/tmp"))

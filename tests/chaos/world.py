@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,8 @@ WAITING_WANTED = 8
 """So many cards shall wait for a decision; fewer, and the shop gets new orders."""
 UNSEEN_WANTED = 3
 POLL_S = 0.5
+PAUSED_WITHIN_S = 2.0
+"""A pause must hold in all replicas so soon."""
 START_S = 90.0
 QUIET_S = 2.0
 PATIENCE_S = 120.0
@@ -86,6 +88,8 @@ class Ran:
     restarts: int = 0
     crashes: list[int] = field(default_factory=list)
     drains_s: list[float] = field(default_factory=list)
+    pauses: int = 0
+    begun_while_paused: int = 0
     work_s: float = 0.0
     settle_s: float = 0.0
     clicks: Counter[str] = field(default_factory=Counter)
@@ -98,6 +102,7 @@ class Ran:
         """The run in figures, one line a thing."""
         asked = self.options
         cuts = ", ".join(f"{name} {n}" for name, n in sorted(self.cuts.items()))
+        late = f"begun more than {PAUSED_WITHIN_S:.0f} s after one"
         points = ", ".join(f"{name} {n}" for name, n in sorted(self.points.items()))
         return [
             f"seed {asked.seed}: {self.operations} operations of {asked.operations} wanted,"
@@ -108,6 +113,7 @@ class Ran:
             f"Postgres killed and restarted: {self.restarts}",
             f"stopped in good order under load: {len(self.drains_s)}"
             + (f", the slowest in {max(self.drains_s):.1f} s" if self.drains_s else ""),
+            f"pauses of everything: {self.pauses}; operations {late}: {self.begun_while_paused}",
             f"other ends of processes: {dict(Counter(self.crashes)) or 'none'}",
             f"deliveries: {dict(sorted(self.clicks.items()))}",
             f"operations by state: {dict(sorted(self.states.items()))}",
@@ -166,7 +172,7 @@ class World:
         await self._work(crowd, rings, trouble)
         ran.work_s = time.monotonic() - begun
         begun = time.monotonic()
-        ran.unsettled = await self._settle()
+        ran.unsettled = await self._settle(crowd)
         ran.settled = not ran.unsettled
         ran.settle_s = time.monotonic() - begun
         await asyncio.gather(*(bot.stop() for bot in self.bots))
@@ -207,6 +213,7 @@ class World:
             group.create_task(self._feed(stop, crowd, rings))
             if self.options.faults:
                 group.create_task(trouble.make(stop))
+                group.create_task(self._pause_now_and_then(stop, crowd))
             ends_at = time.monotonic() + self.options.work_s
             told_at = time.monotonic()
             while time.monotonic() < ends_at or not self._something_was_done(ends_at):
@@ -242,6 +249,15 @@ class World:
             else:
                 await asyncio.sleep(0.2)
 
+    async def _pause_now_and_then(self, stop: asyncio.Event, crowd: Crowd) -> None:
+        chance = seeded(self.options.seed, "pauses")
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(chance.uniform(8, 45)):
+                    await stop.wait()
+            if not stop.is_set():
+                await crowd.pause_for_a_while(chance.uniform(3, 6))
+
     async def _look(self) -> None:
         found = await self._ask("SELECT count(*) FROM ledger.operations")
         if found is not None:
@@ -261,7 +277,7 @@ class World:
 
     # ---- When the faults have ended
 
-    async def _settle(self) -> dict[str, int]:
+    async def _settle(self, crowd: Crowd) -> dict[str, int]:
         """Wait until nothing is left to be done; what is left when patience ends."""
         self.market.faults.clear()
         self.workspace.faults.clear()
@@ -274,6 +290,8 @@ class World:
         left: dict[str, int] = {}
         while time.monotonic() < ends_at:
             left = await self._left()
+            if "pauses" in left:
+                await crowd.resume()
             now = time.monotonic()
             if left:
                 quiet_since = None
@@ -290,6 +308,7 @@ class World:
             "operations": "SELECT count(*) FROM ledger.operations WHERE ended_at IS NULL",
             "cards": "SELECT count(*) FROM ledger.cards WHERE stale",
             "posts": "SELECT count(*) FROM ledger.posts WHERE state = 'queued'",
+            "pauses": "SELECT count(*) FROM ledger.switches WHERE paused_at IS NOT NULL",
         }.items():
             found = await self._ask(query)
             counted[name] = -1 if found is None else found
@@ -304,9 +323,20 @@ class World:
         conn = await asyncpg.connect(self.postgres.auditor_dsn)
         try:
             rows = await conn.fetch("SELECT state, count(*) FROM ledger.operations GROUP BY state")
+            brakes = await conn.fetch(
+                """SELECT tag, at FROM ledger.audit_entries WHERE details ->> 'what' = 'all'
+                      AND tag IN ('person:effects:paused', 'person:effects:resumed') ORDER BY seq"""
+            )
         finally:
             await conn.close()
         ran.states = Counter({row["state"]: row["count"] for row in rows})
+        pauses = _pauses_of([(row["tag"], row["at"].timestamp()) for row in brakes])
+        ran.pauses = len(pauses)
+        ran.begun_while_paused = sum(
+            since + PAUSED_WITHIN_S < at < until
+            for at in self.market.first_sent.values()
+            for since, until in pauses
+        )
         self._write_lines("effects.jsonl", effects)
         self._write_lines("clicks.jsonl", [sent.as_json() for sent in self.balancer.sent])
         self._write("slack.json", slack_json(self.workspace, self.calls))
@@ -413,6 +443,19 @@ async def a_world(options: Options, folder: Path) -> AsyncIterator[World]:
             for bot in bots:
                 bot.kill()
             await asyncio.gather(*(bot.stop() for bot in bots))
+
+
+def _pauses_of(brakes: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
+    """From when to when everything was paused; a second pause of what is paused begins nothing."""
+    found: list[tuple[float, float]] = []
+    since: float | None = None
+    for tag, at in brakes:
+        if tag.endswith(":paused"):
+            since = at if since is None else since
+        elif since is not None:
+            found.append((since, at))
+            since = None
+    return found
 
 
 def _skews(options: Options, n: int) -> Sequence[float]:
