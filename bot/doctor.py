@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -19,6 +20,7 @@ from bot.cases.pausing import scopes_of
 from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
 from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
+from bot.domain.findings import Mode, Severity
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
@@ -52,6 +54,8 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
                     "fine for a trial, but nobody sees it change. Use a user group.",
                     grave=False,
                 )
+        for problem in _night_problems(settings, policy):
+            yield Diagnosis(what="policy", problem=problem)
     except SayableError as error:
         yield Diagnosis(what="policy", problem=str(error))
     if settings.dry_run:
@@ -79,6 +83,24 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         yield await _tried(part, examination, settings)
     async for diagnosis in _examine_slack(settings, policy):
         yield diagnosis
+
+
+def _night_problems(settings: Settings, policy: Policy) -> Iterator[str]:
+    """Detections that the policy lets hold at night and that would never do it."""
+    if policy.file.off_hours is None:
+        return
+    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    known = {detection.name: detection for detection in loaded.detections}
+    for name in policy.file.off_hours.detections:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            yield f"off_hours lists the detection {name}, which there is not.{hint}"
+        elif known[name].severity is not Severity.P1 or known[name].mode is not Mode.REVIEW:
+            yield (
+                f"off_hours lists the detection {name}, which is {known[name].severity} in"
+                f" {known[name].mode}: at night it holds nothing, only P1 in review does."
+            )
 
 
 async def _tried(

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from asyncio import run
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
+import yaml
 
+from bot.cases.policy import DEFAULT_POLICY
 from tests.conftest import LedgerDatabase
 from tests.test_cli import Mimawari, mimawari
 
@@ -76,3 +79,24 @@ def test_access_says_when_no_policy_was_stored_then(
     assert "may approve: cancel, suspend" in told.out
     bad = mimawari("access", "--at", "yesterday", DATABASE_URL=fresh_ledger.dsn)
     assert bad.code == 2
+
+
+def test_the_doctor_names_detections_that_the_policy_lists_for_the_night_in_vain(
+    mimawari: Mimawari, tmp_path: Path
+) -> None:
+    policy = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8")) | {
+        "calendar": {"hours": {"mon": "09:00-18:00"}},
+        "off_hours": {
+            "detections": ["self_dealing_link", "self_dealing_lnk", "follow_churn"],
+            "caps": {"JPY": 1000},
+            "count": 5,
+        },
+    }
+    path = tmp_path / "policy.yml"
+    path.write_text(yaml.safe_dump(policy), encoding="utf-8")
+    told = mimawari("doctor", "--json", POLICY_FILE=str(path))
+    problems = [one["problem"] for one in json.loads(told.out) if one["what"] == "policy"]
+    in_vain = [problem for problem in problems if problem and "off_hours" in problem]
+    assert len(in_vain) == 2
+    assert "Did you mean self_dealing_link?" in in_vain[0]
+    assert "follow_churn, which is P2" in in_vain[1]
