@@ -17,7 +17,9 @@ from multidict import CIMultiDict
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 
+from bot.handlers import front_door
 from bot.handlers.front_door import HTTP_LOGGER, FrontDoor, MalformedError
+from tests.planting import planted
 
 NOW = 1_790_000_000
 SECRET = "the-new-secret"
@@ -235,21 +237,21 @@ async def test_two_timestamps_or_two_signatures_are_refused(
     assert head["X-Slack-Signature"] not in caplog.text
 
 
-async def test_nothing_is_parsed_before_it_is_verified(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_is_parsed_before_it_is_verified(door: Door) -> None:
     parsed: list[bytes] = []
 
     def parse(body: bytes, content_types: object) -> dict[str, Any]:
         parsed.append(body)
         raise MalformedError("asked to parse")
 
-    monkeypatch.setattr("bot.handlers.front_door.parse", parse)
-    monkeypatch.setattr("bot.handlers.front_door.AsyncBoltRequest", parse)
-    for changes in ({"X-Slack-Signature": "v0=" + "0" * 64}, {"X-Slack-Request-Timestamp": "1"}):
-        assert (await door.post(BODY, headers(BODY, **changes)))[0] == 401
-    assert parsed == []
-    assert (await door.post(BODY, headers(BODY)))[0] == 400
+    with planted(front_door, parse=parse, AsyncBoltRequest=parse):
+        for changes in (
+            {"X-Slack-Signature": "v0=" + "0" * 64},
+            {"X-Slack-Request-Timestamp": "1"},
+        ):
+            assert (await door.post(BODY, headers(BODY, **changes)))[0] == 401
+        assert parsed == []
+        assert (await door.post(BODY, headers(BODY)))[0] == 400
     assert parsed == [BODY]
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from bot.actions import registry
 from bot.cases.queueing import fold_closed
 from bot.domain.cases import CaseState
+from bot.handlers import buttons
 from bot.handlers.buttons import MODALS
 from bot.ledger import people
 from bot.playground.postgres import Server
@@ -34,6 +35,7 @@ from tests.journeys.stage import (
     Stage,
     buttons_of,
 )
+from tests.planting import planted
 
 STALE = "もう一度操作してください"
 DONE = "受け付けました"
@@ -148,9 +150,7 @@ async def test_a_double_click_on_a_claim_does_not_give_the_case_up_again(stage: 
         assert (await stage.case(card)).assignee == AGENT
 
 
-async def test_the_very_bytes_of_a_click_sent_again_do_nothing_more(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_very_bytes_of_a_click_sent_again_do_nothing_more(stage: Stage) -> None:
     card = await a_card(stage)
     sent: list[tuple[str, dict[str, str]]] = []
     bring = stage.workspace.delivery._over_http
@@ -159,8 +159,8 @@ async def test_the_very_bytes_of_a_click_sent_again_do_nothing_more(
         sent.append((body, headers))
         return await bring(kind, body, headers)
 
-    monkeypatch.setattr(stage.workspace.delivery, "_over_http", overhear)
-    await press(stage, AGENT, card, "hold")
+    with planted(stage.workspace.delivery, _over_http=overhear):
+        await press(stage, AGENT, card, "hold")
     (body, headers), *_ = sent
     async with aiohttp.ClientSession() as session:
         for _ in range(3):
@@ -452,16 +452,16 @@ async def test_what_a_guard_of_the_ledger_refuses_is_told_in_words(
 
 @pytest.mark.usefixtures("may_fail")
 async def test_a_fault_of_ours_is_slacks_to_show_and_is_logged_without_a_word_of_the_body(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     card = await a_card(stage)
 
     async def broken(*_: object, **__: object) -> None:
         raise ValueError("the canary of a body")
 
-    monkeypatch.setattr("bot.handlers.buttons.decide", broken)
     caplog.set_level(logging.DEBUG)
-    acted = await stage.press(AGENT, card, "hold")
+    with planted(buttons, decide=broken):
+        acted = await stage.press(AGENT, card, "hold")
     assert (acted.ok, acted.status) == (False, 500)
     await quiet(stage)
     assert stage.workspace.ephemerals(AGENT) == []
