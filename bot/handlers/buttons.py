@@ -22,6 +22,7 @@ from bot.cases.queueing import take_next
 from bot.cases.recording import settle_stopped
 from bot.cases.room import Press
 from bot.cases.taking_back import take_back
+from bot.cases.undoing import refuse_if_changed
 from bot.detections.detection import Text
 from bot.domain.cases import CaseView
 from bot.domain.clock import WallClock
@@ -154,6 +155,9 @@ def _split(answer: Decided | Refusal) -> tuple[Refusal | None, Decided | None]:
 
 
 async def _decide_at_once(desk: Desk, press: Press, name: str) -> Decided | Refusal:
+    changed = await refuse_if_changed(desk.room, desk.reader.facts, press, name)
+    if changed is not None:
+        return changed
     choice = Choice(action=name, targets=(), plans=(), reason="", everything=True)
     return await decide(desk.room, press, choice)
 
@@ -244,7 +248,9 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
                 false_positives=_picked(messages, [d.false_positives for d in advising]),
             )
         case _:
-            prepared = await prepare(desk.room, desk.api, press, name)
+            prepared = await refuse_if_changed(
+                desk.room, desk.reader.facts, press, name
+            ) or await prepare(desk.room, desk.api, press, name)
             if isinstance(prepared, Refusal):
                 filled = modals.message_modal(
                     await desk.sentence(press.user_id, prepared), messages=messages

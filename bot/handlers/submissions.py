@@ -18,6 +18,7 @@ from bot.cases.freezing import Choice
 from bot.cases.holding import extend_hold
 from bot.cases.planning import RECHECK_TIMEOUT_S, prepare, shown_plans, still_as_shown
 from bot.cases.targets import chosen
+from bot.cases.undoing import refuse_if_changed
 from bot.cases.working_by_hand import record_by_hand
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
@@ -117,6 +118,9 @@ async def _decide(desk: Desk, submission: Submission) -> Decided | Refusal:
         reason=submission.reason or "",
         note=submission.note,
     )
+    changed = await refuse_if_changed(desk.room, desk.reader.facts, submission.press, action.name)
+    if changed is not None:
+        return changed
     if not await still_as_shown(desk.api, choice):
         return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=submission.press.case_id)
     return await decide(desk.room, submission.press, choice)

@@ -381,6 +381,8 @@ class EndedOperation:
     state: OperationState
     amount: int | None
     currency: str | None
+    is_last: bool = True
+    """Whether we began nothing else about the subject since."""
 
 
 async def read_unreconciled(
@@ -392,8 +394,11 @@ async def read_unreconciled(
     """
     rows = await conn.execute(
         text(
-            """SELECT operation_id, case_id, verb, subject_kind, subject_id, state, amount, currency
-                 FROM ledger.operations
+            """SELECT operation_id, case_id, verb, subject_kind, subject_id, state, amount, currency,
+                      NOT EXISTS (SELECT FROM ledger.operations later
+                        WHERE later.subject_kind = o.subject_kind AND later.subject_id = o.subject_id
+                          AND later.created_at > o.created_at AND later.state <> 'stopped') AS is_last
+                 FROM ledger.operations o
                 WHERE reconciled_at IS NULL AND ended_at < clock_timestamp() - make_interval(secs => :settled_for_s)
                   AND ended_at > clock_timestamp() - interval '1 day'
                   AND sends > 0 AND operation_class IN ('key', 'lookup')
@@ -411,6 +416,7 @@ async def read_unreconciled(
             state=OperationState(row.state),
             amount=row.amount,
             currency=row.currency,
+            is_last=row.is_last,
         )
         for row in rows
     ]
@@ -420,7 +426,9 @@ async def mark_reconciled(conn: AsyncConnection, operation_ids: Sequence[str]) -
     await conn.execute(
         text(
             """UPDATE ledger.operations SET reconciled_at = clock_timestamp()
-                WHERE operation_id = ANY(:ids) AND ended_at IS NOT NULL"""
+                WHERE operation_id IN (
+                  SELECT operation_id FROM ledger.operations WHERE operation_id = ANY(:ids)
+                     AND ended_at IS NOT NULL ORDER BY operation_id FOR UPDATE)"""
         ),
         {"ids": list(operation_ids)},
     )
@@ -431,23 +439,26 @@ async def compare_again(conn: AsyncConnection, *, ended_within_s: float) -> None
     await conn.execute(
         text(
             """UPDATE ledger.operations SET reconciled_at = NULL
-                WHERE ended_at > clock_timestamp() - make_interval(secs => :ended_within_s)
-                  AND reconciled_at IS NOT NULL"""
+                WHERE operation_id IN (
+                  SELECT operation_id FROM ledger.operations
+                   WHERE ended_at > clock_timestamp() - make_interval(secs => :ended_within_s)
+                     AND reconciled_at IS NOT NULL ORDER BY operation_id FOR UPDATE)"""
         ),
         {"ended_within_s": ended_within_s},
     )
 
 
-async def unknown_keys(conn: AsyncConnection, keys: Sequence[str]) -> set[str]:
-    """Those of the keys that no operation of the ledger has."""
+async def read_states(
+    conn: AsyncConnection, keys: Sequence[str]
+) -> Mapping[str, tuple[OperationState, int]]:
+    """The state and the case of those of the keys that the ledger knows."""
     rows = await conn.execute(
         text(
-            """SELECT k.key FROM unnest(cast(:keys AS text[])) k(key)
-                WHERE NOT EXISTS (SELECT FROM ledger.operations o WHERE o.operation_id = k.key)"""
+            "SELECT operation_id, state, case_id FROM ledger.operations WHERE operation_id = ANY(:keys)"
         ),
         {"keys": list(keys)},
     )
-    return {row.key for row in rows}
+    return {row.operation_id: (OperationState(row.state), row.case_id) for row in rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -464,39 +475,56 @@ class Overdue:
     assignee: str | None
 
 
-async def lock_overdue(
+_OVERDUE = """o.alarmed < :alarm AND o.state IN ('unknown', 'needs_human')
+    AND coalesce(o.unknown_since, o.ended_at, o.last_sent_at)
+        < clock_timestamp() - make_interval(secs => :older_than_s)"""
+
+
+async def find_overdue(
     conn: AsyncConnection, *, older_than_s: float, alarm: int, limit: int
-) -> Sequence[Overdue]:
-    """Claim the alarm of what is overdue and has not been given it yet; another process's are skipped."""
+) -> Sequence[tuple[str, int]]:
+    """Operations of which nobody knows the outcome for too long and whose alarm was not given, with their cases."""
     rows = await conn.execute(
         text(
-            """WITH due AS (
-                 SELECT operation_id FROM ledger.operations
-                  WHERE alarmed < :alarm AND state IN ('unknown', 'needs_human')
-                    AND coalesce(unknown_since, ended_at, last_sent_at)
-                        < clock_timestamp() - make_interval(secs => :older_than_s)
-                  ORDER BY operation_id LIMIT :limit FOR UPDATE SKIP LOCKED)
-               UPDATE ledger.operations o SET alarmed = :alarm
-                 FROM due, ledger.decisions d, ledger.cases c
-                WHERE o.operation_id = due.operation_id AND d.decision_id = o.decision_id
-                  AND c.case_id = o.case_id
-               RETURNING o.operation_id, o.case_id, o.verb, o.subject_kind, o.subject_id, o.state,
-                 extract(epoch FROM clock_timestamp()
-                   - coalesce(o.unknown_since, o.ended_at, o.last_sent_at))::float AS for_s,
-                 d.requested_by, c.assignee"""
+            f"SELECT o.operation_id, o.case_id FROM ledger.operations o WHERE {_OVERDUE}"  # noqa: S608
+            " ORDER BY o.operation_id LIMIT :limit"
         ),
         {"older_than_s": older_than_s, "alarm": alarm, "limit": limit},
     )
-    return [
-        Overdue(
-            operation_id=row.operation_id,
-            case_id=row.case_id,
-            verb=Verb(row.verb),
-            subject=Subject(SubjectKind(row.subject_kind), row.subject_id),
-            state=OperationState(row.state),
-            for_s=row.for_s,
-            requested_by=row.requested_by,
-            assignee=row.assignee,
+    return [(row.operation_id, row.case_id) for row in rows]
+
+
+async def take_alarm(
+    conn: AsyncConnection, operation_id: str, *, older_than_s: float, alarm: int
+) -> Overdue | None:
+    """Claim an operation's alarm; None where another process gave it, or the outcome came meanwhile.
+
+    The caller holds the case's lock: whoever writes an outcome takes that one first as well.
+    """
+    row = (
+        await conn.execute(
+            text(
+                f"""UPDATE ledger.operations o SET alarmed = :alarm
+                     FROM ledger.decisions d, ledger.cases c
+                    WHERE o.operation_id = :operation_id AND {_OVERDUE}
+                      AND d.decision_id = o.decision_id AND c.case_id = o.case_id
+                RETURNING o.operation_id, o.case_id, o.verb, o.subject_kind, o.subject_id, o.state,
+                     extract(epoch FROM clock_timestamp()
+                       - coalesce(o.unknown_since, o.ended_at, o.last_sent_at))::float AS for_s,
+                     d.requested_by, c.assignee"""  # noqa: S608
+            ),
+            {"operation_id": operation_id, "older_than_s": older_than_s, "alarm": alarm},
         )
-        for row in rows
-    ]
+    ).first()
+    if row is None:
+        return None
+    return Overdue(
+        operation_id=row.operation_id,
+        case_id=row.case_id,
+        verb=Verb(row.verb),
+        subject=Subject(SubjectKind(row.subject_kind), row.subject_id),
+        state=OperationState(row.state),
+        for_s=row.for_s,
+        requested_by=row.requested_by,
+        assignee=row.assignee,
+    )

@@ -5,6 +5,7 @@ ALTER TABLE ledger.operations
 COMMENT ON COLUMN ledger.operations.reconciled_at IS 'When the marketplace was asked, after its end, what became of it';
 COMMENT ON COLUMN ledger.operations.alarmed IS '1: somebody was reminded that its outcome is unknown; 2: everybody was told';
 CREATE INDEX ON ledger.operations (ended_at) WHERE reconciled_at IS NULL;
+CREATE INDEX ON ledger.operations (subject_kind, subject_id);
 
 -- Running the failed steps of an operation again is an attempt of its own, committed before the call.
 ALTER TABLE ledger.operation_attempts DROP CONSTRAINT operation_attempts_what_check;
