@@ -47,7 +47,11 @@ from bot.executor import Executor
 from bot.handlers.desk import Desk
 from bot.handlers.errands import Errands
 from bot.handlers.front_door import HTTP_LOGGER, FrontDoor
+from bot.handlers.identity import IdentityProvider
 from bot.handlers.listeners import make_app
+from bot.handlers.step_up import BACK as STEP_UP_BACK
+from bot.handlers.step_up import PATH as STEP_UP_PATH
+from bot.handlers.step_up import StepUpPages, email_in_slack
 from bot.jobs.anchor_audit import anchor_audit
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
@@ -155,6 +159,7 @@ class Bot:
             desk=desk,
             signing_secret=_secret(settings.slack_signing_secret) or "unused-in-socket-mode",
         )
+        self._step_up = _step_up_pages(settings, room, client, session)
         self._executor = Executor(room, self._api)
         self._publisher = Publisher(
             room,
@@ -293,6 +298,8 @@ class Bot:
         app = web.Application(client_max_size=2 * 1024 * 1024)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        if self._step_up is not None:
+            self._step_up.add_to(app)
         socket: AsyncSocketModeHandler | None = None
         if self._settings.slack_app_token is None:
             secrets = [
@@ -418,6 +425,7 @@ async def running_parts(
                 home_team=identity.team_id,
                 zone=settings.zone,
                 take_back_s=take_back_s,
+                step_up_url=_step_up_url(settings),
             )
             await take_up_policy(room, two_people=settings.policy_changes == "two_people")
             bot = Bot(
@@ -593,6 +601,42 @@ def detection_folders(settings: Settings) -> Sequence[Path]:
             f"DETECTIONS_DIR names {settings.detections_dir}, which is no folder: make it, or unset the setting."
         )
     return [BUILT_IN, settings.detections_dir]
+
+
+def _step_up_url(settings: Settings) -> str:
+    """Where links to sign in lead; empty without an identity provider.
+
+    Raises:
+        SayableError: a provider is set up only in part.
+    """
+    if settings.oidc_issuer is None:
+        return ""
+    require(settings, "oidc_client_id", "public_url")
+    return (settings.public_url or "").rstrip("/") + STEP_UP_PATH
+
+
+def _step_up_pages(
+    settings: Settings, room: Room, client: AsyncWebClient, session: aiohttp.ClientSession
+) -> StepUpPages | None:
+    if settings.oidc_issuer is None:
+        return None
+    public_url = (settings.public_url or "").rstrip("/")
+    provider = IdentityProvider(
+        session,
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id or "",
+        client_secret=_secret(settings.oidc_client_secret) or None,
+        redirect_uri=public_url + STEP_UP_BACK,
+        acr=settings.oidc_acr,
+    )
+    return StepUpPages(
+        room,
+        provider,
+        partial(email_in_slack, client),
+        public_url=public_url,
+        tz=settings.zone,
+        default_locale=settings.locale,
+    )
 
 
 def _socket_handler(

@@ -81,6 +81,16 @@ class Settings(BaseSettings):
         None, description="Your shop's words for sellers, buyers and works; not set: ours"
     )
     public_url: str | None = Field(None, description="Where Slack reaches this process")
+    oidc_issuer: str | None = Field(
+        None, description="Your identity provider (OpenID Connect), where large approvals sign in"
+    )
+    oidc_client_id: str | None = Field(None, description="What the identity provider calls us")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Our secret at the identity provider; not set: a public client"
+    )
+    oidc_acr: str | None = Field(
+        None, description="The class of sign-in to ask for and insist on (acr), such as one by key"
+    )
     anchor_dir: Path | None = Field(None, description="Where hourly audit heads are written")
     host: str = "127.0.0.1"
     port: int = Field(8920, ge=1, le=65535)
@@ -110,7 +120,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a time of day in TIMEZONE, such as 09:00")
         return value
 
-    @field_validator("slack_api_url", "market_api_url", "public_url")
+    @field_validator("slack_api_url", "market_api_url", "public_url", "oidc_issuer")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

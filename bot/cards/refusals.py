@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, tzinfo
 
 from bot.cards.wording import (
@@ -18,6 +19,8 @@ from bot.domain.proposals import ALL
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.text import escape
 from bot.locale import N_, Messages
+
+_OUR_LINK = re.compile(r"https?://[A-Za-z0-9._~:/\[\]-]{1,400}/step-up/[A-Za-z0-9_-]{20,100}")
 
 
 def refusal_sentence(
@@ -50,6 +53,12 @@ def refusal_sentence(
             return t("You have approved this already. Another person must approve it too.")
         case RefusalCode.PAUSED:
             return _paused(refusal, messages, when)
+        case RefusalCode.STEP_UP:
+            return step_up_sentence(refusal.detail, messages)
+        case RefusalCode.LINK_ENDED:
+            return t(
+                "This link was used already or has run out. Press “Approve” on the card again to get a new one."
+            )
         case RefusalCode.EXPIRED:
             if when is not None:
                 return t(
@@ -165,6 +174,20 @@ def refusal_sentence(
             )
         case RefusalCode.TRY_AGAIN:
             return t("That took too long, so nothing was done. Please try again.")
+
+
+def step_up_sentence(link: str | None, messages: Messages) -> str:
+    """Where to sign in; the link is ours, and works once."""
+    if link is None or not _OUR_LINK.fullmatch(link):
+        return messages.t(
+            "An amount like this can only be approved with a sign-in, and none is set up: nothing was"
+            " done. Please tell whoever runs this app."
+        )
+    return messages.t(
+        "For an amount like this you sign in once more: {link}. The link is for you alone, works once"
+        " and for 10 minutes. Nothing is approved yet.",
+        link=f"<{link}|{messages.t('sign in and approve')}>",
+    )
 
 
 def _stale(refusal: Refusal, messages: Messages, when: str | None) -> str:

@@ -16,7 +16,9 @@ from bot.cases.freezing import (
 )
 from bot.cases.gate import approval_of, brake, database_now, enter
 from bot.cases.holding import keep_after_expiry
+from bot.cases.policy import needs_step_up
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny
+from bot.cases.stepping_up import judge_step_up
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView, DecisionState
 from bot.domain.refusals import Refusal, RefusalCode
@@ -24,8 +26,14 @@ from bot.domain.story import Story, StoryKind
 from bot.ledger import audit, caps, cases, posts
 
 
-async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refusal:
-    """Approve a waiting request, bound to its frozen parameters; the last approval carries it out."""
+async def approve(
+    room: Room, press: Press, decision_id: str, *, step_up: str | None = None
+) -> Decided | Refusal:
+    """Approve a waiting request, bound to its frozen parameters; the last approval carries it out.
+
+    Args:
+        step_up: the sign-in that the approval is given by, where the policy asks for one.
+    """
     async with room.engine.begin() as conn:
         entered = await enter(conn, room, press, "approve")
         if isinstance(entered, Refusal):
@@ -43,6 +51,12 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
         )
         if refusal is not None:
             return refusal
+        # The last gate, so that nobody signs in for what would be refused anyway.
+        refusal = await judge_step_up(conn, room, press.user_id, view, decision, step_up)
+        if refusal is not None:
+            return refusal
+        if needs_step_up(room.policy, decision.amounts):
+            given = replace(given, step_up_id=step_up)
         if not await cases.insert_approval(conn, decision, given):
             return Refusal(code=RefusalCode.ALREADY_APPROVED, action=decision.action)
         await caps.take(
@@ -97,6 +111,7 @@ async def approve(room: Room, press: Press, decision_id: str) -> Decided | Refus
                         "params_hash": decision.params_hash,
                         "complete": complete,
                         **({"on_behalf_of": given.on_behalf_of} if given.on_behalf_of else {}),
+                        **({"step_up": given.step_up_id} if given.step_up_id else {}),
                     },
                 )
             ],

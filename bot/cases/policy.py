@@ -197,6 +197,15 @@ class OffHours(BaseModel):
     """Of orders in one night."""
 
 
+class StepUpRule(BaseModel):
+    """Above which amount an approver signs in once more, and how fresh that sign-in must be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    above: Money
+    max_age_minutes: Annotated[float, Field(gt=0, le=60)] = 10
+
+
 class PolicyFile(BaseModel):
     """The YAML file as written."""
 
@@ -219,6 +228,15 @@ class PolicyFile(BaseModel):
     hold_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 24
     hold_warning_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
     off_hours: OffHours | None = None
+    step_up: StepUpRule | None = None
+
+    @model_validator(mode="after")
+    def _has_somebody_to_step_up(self) -> PolicyFile:
+        for name in ("cancel", "refund") if self.step_up is not None else ():
+            rule = self.actions.get(name)
+            if rule is not None and not rule.approve:
+                raise ValueError(f"step_up needs a list of roles under `approve` of {name}")
+        return self
 
     @model_validator(mode="after")
     def _has_off_hours(self) -> PolicyFile:
@@ -382,9 +400,16 @@ def judge_request(
             )
     above = rule.second_person_above is not None and _is_above(rule.second_person_above, whole)
     alone = _roles_up_to(rule.approve, rule.approve_up_to, person.roles, amounts)
+    above = above or needs_step_up(policy, whole)
     if alone and not above and opened_by != person.user_id and not cap_reached:
         return Permitted(approver_roles=rule.approve)
     return Permitted(slots=(rule.approve,), approver_roles=rule.approve)
+
+
+def needs_step_up(policy: Policy, amounts: Collection[tuple[int, str]]) -> bool:
+    """Whether who approves this much signs in for it; nobody decides so much alone."""
+    rule = policy.file.step_up
+    return rule is not None and _is_above(rule.above, amounts)
 
 
 def _is_above(limits: Money, amounts: Collection[tuple[int, str]]) -> bool:

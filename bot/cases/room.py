@@ -40,6 +40,8 @@ class Room:
     """Everything is shown, decided and recorded, and nothing is changed in the marketplace."""
     security_channel: str = ""
     """Where pauses, changes of roles and of the policy, and emergencies are told; empty: where cards go."""
+    step_up_url: str = ""
+    """Where links to sign in lead; empty: there is no identity provider."""
     zone: ZoneInfo = TOKYO
     """The team's, which its calendar is of."""
     take_back_s: float | None = None

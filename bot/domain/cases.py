@@ -128,6 +128,8 @@ class Approval:
     """Those that the person had then."""
     on_behalf_of: str | None = None
     """Whose stand-in they were, where they approved as one."""
+    step_up_id: str | None = None
+    """The sign-in that it was given by, where the policy asks for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,10 @@ class RefusalCode(StrEnum):
     """Of an older version of ours, or of nobody's."""
     CONFLICT = "conflict"
     """The ledger did not take it, as where somebody else was quicker; nothing was done."""
+    STEP_UP = "step_up"
+    """They must sign in for it first: `detail` is the link, for their eyes alone; none: nobody can."""
+    LINK_ENDED = "link_ended"
+    """The link to sign in by was used, ran out or is for something else."""
     TRY_AGAIN = "try_again"
     """Slack or we were too slow; nothing was done."""
 

@@ -591,8 +591,9 @@ async def insert_approval(conn: AsyncConnection, decision: Decision, given: Appr
     """Record an approval, bound to the frozen parameters; False if this person approved already."""
     result = await conn.execute(
         text(
-            """INSERT INTO ledger.approvals (decision_id, user_id, params_hash, roles, on_behalf_of)
-               VALUES (:decision_id, :user_id, :params_hash, :roles, :on_behalf_of) ON CONFLICT DO NOTHING"""
+            """INSERT INTO ledger.approvals (decision_id, user_id, params_hash, roles, on_behalf_of, step_up_id)
+               VALUES (:decision_id, :user_id, :params_hash, :roles, :on_behalf_of, :step_up_id)
+               ON CONFLICT (decision_id, user_id) DO NOTHING"""
         ),
         {
             "decision_id": decision.decision_id,
@@ -600,6 +601,7 @@ async def insert_approval(conn: AsyncConnection, decision: Decision, given: Appr
             "params_hash": decision.params_hash,
             "roles": list(given.roles),
             "on_behalf_of": given.on_behalf_of,
+            "step_up_id": given.step_up_id,
         },
     )
     return result.rowcount == 1

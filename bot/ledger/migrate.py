@@ -37,6 +37,7 @@ _GRANTS = {
         "cap_entries",
         "proposals",
         "night_holds",
+        "step_ups",
     ),
     "SELECT, INSERT": (
         "plan_sets",

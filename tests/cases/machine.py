@@ -22,7 +22,7 @@ from bot.cases.opening import open_by_hand, open_findings
 from bot.cases.pausing import pause, propose_resume
 from bot.cases.planning import read_case
 from bot.cases.policy import ActionRule, Cap, Policy, Tier
-from bot.cases.recording import record, settle_stopped
+from bot.cases.recording import Result, record, settle_stopped
 from bot.cases.room import Press, Room
 from bot.cases.taking_back import take_back
 from bot.cases.targets import targets_of
@@ -593,6 +593,8 @@ class CaseRoomMachine(RuleBasedStateMachine):
             return
         if what == "send":
             result = result_of_send(outcome, resolved_by="answer", attempts=attempts)
+        elif kind is OutcomeKind.NOT_DONE and operation.state is OperationState.PENDING:
+            result = Result(state=OperationState.UNKNOWN, code="not_received")
         elif kind is OutcomeKind.NOT_DONE:  # the marketplace never received it
             what = "send"
             if not await self._start(operation, what):
