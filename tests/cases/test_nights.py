@@ -17,6 +17,7 @@ from bot.domain.cases import CaseState, CaseView, OperationState
 from bot.domain.findings import Mode, Severity
 from bot.domain.verbs import Verb
 from bot.ledger import audit, switches
+from bot.ledger.caps import lock_caps
 from bot.ledger.engine import create_engine
 from tests.cases.stage import (
     a_finding,
@@ -172,6 +173,29 @@ async def test_many_processes_at_once_stay_under_the_cap_and_hold_each_order_onc
     # Four times ¥12,400 fit; both processes found every order.
     assert len(rows) == len({row.subject_id for row in rows}) == 4
     assert len(await told(room, "night_held")) == 6
+
+
+async def test_a_hold_of_the_night_waits_for_whoever_is_counting_the_caps(room: Room) -> None:
+    room = at_night(room)
+
+    async def waits() -> bool:
+        async with room.engine.connect() as conn:
+            waiting = await conn.scalar(
+                text(
+                    """SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                        WHERE d.datname = current_database() AND locktype = 'advisory' AND NOT granted"""
+                )
+            )
+        return bool(waiting)
+
+    async with room.engine.begin() as conn:
+        await lock_caps(conn)
+        task = asyncio.create_task(found(room, "O-1"))
+        async with asyncio.timeout(20):
+            while not await waits():
+                assert not task.done()
+                await asyncio.sleep(0.02)
+    assert held(await task) == ["O-1"]
 
 
 async def test_what_a_person_has_decided_on_is_not_held_again(room: Room) -> None:
