@@ -72,6 +72,8 @@ class Drift:
 
 def compare(operation: EndedOperation, outcome: Outcome | None) -> Drift | None:
     """What the two disagree on; None where they agree, or where nothing can be said yet."""
+    if not operation.can_be_asked:
+        return None
     believed = operation.state is OperationState.SUCCEEDED
     if outcome is None:
         told = "missing"
@@ -184,6 +186,8 @@ async def reconcile(
 
 async def _told(api: Marketplace, one: EndedOperation) -> Outcome | MarketUnreachable | None:
     """What the marketplace says of one operation; that one cannot be asked about keeps no other from it."""
+    if not one.can_be_asked:
+        return None
     try:
         return await api.lookup(one.operation_id, verb=one.verb, subject=one.subject)
     except MarketUnreachable as error:

@@ -381,6 +381,8 @@ class EndedOperation:
     state: OperationState
     amount: int | None
     currency: str | None
+    can_be_asked: bool = True
+    """Whether the marketplace tells by its key what became of it."""
     is_last: bool = True
     """Whether we began nothing else about the subject since."""
 
@@ -390,18 +392,18 @@ async def read_unreconciled(
 ) -> Sequence[EndedOperation]:
     """Operations that reached the marketplace and ended so long ago, and were not compared since.
 
-    What a person said, what was never sent and what no look-up can tell of is left out.
+    What a person said and what was never sent is left out.
     """
     rows = await conn.execute(
         text(
             """SELECT operation_id, case_id, verb, subject_kind, subject_id, state, amount, currency,
-                      NOT EXISTS (SELECT FROM ledger.operations later
+                      operation_class, NOT EXISTS (SELECT FROM ledger.operations later
                         WHERE later.subject_kind = o.subject_kind AND later.subject_id = o.subject_id
                           AND later.created_at > o.created_at AND later.state <> 'stopped') AS is_last
                  FROM ledger.operations o
                 WHERE reconciled_at IS NULL AND ended_at < clock_timestamp() - make_interval(secs => :settled_for_s)
                   AND ended_at > clock_timestamp() - interval '1 day'
-                  AND sends > 0 AND operation_class IN ('key', 'lookup')
+                  AND sends > 0 AND operation_class <> 'manual'
                   AND coalesce(resolved_by, '') NOT IN ('human', 'dry_run')
                 ORDER BY ended_at LIMIT :limit"""
         ),
@@ -416,6 +418,7 @@ async def read_unreconciled(
             state=OperationState(row.state),
             amount=row.amount,
             currency=row.currency,
+            can_be_asked=row.operation_class != OperationClass.NONE.value,
             is_last=row.is_last,
         )
         for row in rows
