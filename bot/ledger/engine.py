@@ -20,7 +20,8 @@ def create_engine(dsn: str, **options: Any) -> AsyncEngine:
     Raises:
         SayableError: the text is no PostgreSQL address.
     """
-    return create_async_engine(sqlalchemy_url(dsn), **options)
+    # An error would carry the statement's values, words of people among them, into the log.
+    return create_async_engine(sqlalchemy_url(dsn), hide_parameters=True, **options)
 
 
 @asynccontextmanager
