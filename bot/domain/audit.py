@@ -76,3 +76,5 @@ class AuditEntry:
     operation_id: str | None = None
     subject: Subject | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict)
+    """What a person wrote, by name: kept beside the log, which holds a salted hash of it alone."""

@@ -42,7 +42,9 @@ class Anchor:
     hash: str
     source: str
     previous: tuple[int, str] | None = None
-    """The anchor before it, where it names one."""
+    """The head that was kept before it, where it names one."""
+    row: str | None = None
+    """The folder or file whose anchors follow each other, each naming the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +108,7 @@ def check(
     Raises:
         CannotCheck: a line or an anchor cannot be read, or nothing is there to be checked.
     """
-    contradiction = _contradiction(anchors)
-    by_seq: dict[int, Anchor] = {anchor.seq: anchor for anchor in anchors}
+    by_seq, contradiction = heads_of(anchors)
     chain: ChainCheck | None = None
     first, compared, good = 1, 0, 0
     for number, line in enumerate(lines, start=1):
@@ -140,7 +141,7 @@ def check(
                 return _report(chain, first, compared, good + 1, _moved(anchor, good))
             good = chain.entries
     if chain is None:
-        if anchors and max(by_seq) > 0:
+        if max(by_seq, default=0) > 0:
             beyond = by_seq[max(by_seq)]
             return Report(
                 first=1,
@@ -186,20 +187,37 @@ def _moved(anchor: Anchor, good: int) -> str:
     )
 
 
-def _contradiction(anchors: Sequence[Anchor]) -> str | None:
-    """Anchors must agree with each other, and each with the one that it names as before it."""
+def heads_of(anchors: Sequence[Anchor]) -> tuple[dict[int, Anchor], str | None]:
+    """Every head that anchors tell, also as the one before; and where they contradict each other.
+
+    Within a folder or file each must name one that is there too, but the first: those before it may have
+    outlived their retention.
+    """
     known: dict[int, Anchor] = {}
+    problem: str | None = None
     for anchor in anchors:
         other = known.setdefault(anchor.seq, anchor)
         if other.hash != anchor.hash:
-            return f"{other.source} and {anchor.source} keep different hashes of entry {anchor.seq}"
+            told = f"{other.source} and {anchor.source} keep different hashes of entry {anchor.seq}"
+            problem = problem or told
+    rows = {(anchor.row, anchor.seq) for anchor in anchors}
+    firsts: dict[str | None, int] = {}
+    for row, seq in rows:
+        firsts[row] = min(seq, firsts.get(row, seq))
     for anchor in anchors:
         if anchor.previous is None:
             continue
         seq, kept = anchor.previous
         if seq > anchor.seq or (seq in known and known[seq].hash != kept):
-            return f"{anchor.source} names another head of entry {seq} before it than was kept"
-    return None
+            told = f"{anchor.source} names another head of entry {seq} before it than was kept"
+            problem = problem or told
+        elif anchor.row and (anchor.row, seq) not in rows and anchor.seq > firsts[anchor.row]:
+            told = f"{anchor.source} names the anchor of entry {seq} before it, which is missing"
+            problem = problem or told
+        known.setdefault(
+            seq, Anchor(seq=seq, hash=kept, source=f"{anchor.source} (the one before)")
+        )
+    return known, problem
 
 
 def _entry(line: str, where: str) -> dict[str, Any]:
@@ -230,27 +248,34 @@ def read_anchors(paths: Iterable[Path]) -> list[Anchor]:
     found: list[Anchor] = []
     for path in paths:
         try:
-            files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-            for file in files:
-                found += _anchors_in(file)
+            files = _whole_files(path) if path.is_dir() else [path]
+            here = [anchor for file in files for anchor in _anchors_in(file, row=str(path))]
         except (OSError, UnicodeDecodeError) as error:
             raise CannotCheck(f"The anchors of {path} cannot be read: {error}.") from error
-        if not found:
+        if not here:
             raise CannotCheck(f"{path} holds no anchor: no line with a number and 64 digits.")
+        found += here
     return found
 
 
-def _anchors_in(file: Path) -> Iterator[Anchor]:
+def _whole_files(folder: Path) -> list[Path]:
+    # Half of a file, as after a power cut, stays in a locked folder for ever; the next one names the head
+    # that was kept before it, so that nothing is lost with it.
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return [file for file in files if file.read_bytes().endswith(b"\n")]
+
+
+def _anchors_in(file: Path, row: str) -> Iterator[Anchor]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         source = f"{file.name} line {number}"
         if line.lstrip().startswith("{"):
-            yield _json_anchor(line, source)
+            yield _json_anchor(line, source, row)
         else:
             for seq, kept in _TOLD.findall(line):
                 yield Anchor(seq=int(seq.replace(",", "")), hash=kept, source=source)
 
 
-def _json_anchor(line: str, source: str) -> Anchor:
+def _json_anchor(line: str, source: str, row: str) -> Anchor:
     try:
         told = json.loads(line)
         previous = told.get("previous")
@@ -259,6 +284,7 @@ def _json_anchor(line: str, source: str) -> Anchor:
             hash=_HASH.fullmatch(told["hash"])[0],  # type: ignore[index]  # None has no [0]: caught below
             source=source,
             previous=(int(previous["seq"]), str(previous["hash"])) if previous else None,
+            row=row,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CannotCheck(

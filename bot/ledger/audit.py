@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.audit_chain import Anchor, ChainCheck
+from bot.domain.audit_chain import Anchor, ChainCheck, heads_of
 from bot.domain.subjects import Subject
+
+PRIVATE = "mimawari.private.v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,19 @@ async def append(conn: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
     """Append entries in their order. The last statement of a transaction: the chain's head is locked
     until it commits, and whatever is locked after it could deadlock with another decision.
     """
-    for entry in entries:
+    told = list(entries)
+    kept = [_keep_private(entry) for entry in told]
+    beside = [row for _, rows in kept for row in rows]
+    if beside:
+        await conn.execute(
+            text(
+                """INSERT INTO ledger.audit_private
+                     (commitment, case_id, subject_kind, subject_id, name, salt, value)
+                   VALUES (:commitment, :case_id, :subject_kind, :subject_id, :name, :salt, :value)"""
+            ),
+            beside,
+        )
+    for entry, (details, _) in zip(told, kept, strict=True):
         await conn.execute(
             text(
                 """INSERT INTO ledger.audit_entries
@@ -70,9 +86,52 @@ async def append(conn: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
                 "operation_id": entry.operation_id,
                 "subject_kind": entry.subject.kind.value if entry.subject else None,
                 "subject_id": entry.subject.id if entry.subject else None,
-                "details": json.dumps(dict(entry.details), ensure_ascii=False),
+                "details": json.dumps(details, ensure_ascii=False),
             },
         )
+
+
+def _keep_private(entry: AuditEntry) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """Details that hold commitments in place of what was written, and the rows to keep beside them."""
+    rows: list[dict[str, object]] = []
+    for name, value in entry.private.items():
+        if not value:
+            continue
+        salt = secrets.token_hex(16)
+        rows.append(
+            {
+                "commitment": commitment_of(salt, value),
+                "case_id": entry.case_id,
+                "subject_kind": entry.subject.kind.value if entry.subject else None,
+                "subject_id": entry.subject.id if entry.subject else None,
+                "name": name,
+                "salt": salt,
+                "value": value,
+            }
+        )
+    details = dict(entry.details)
+    if rows:
+        details["private"] = {str(row["name"]): row["commitment"] for row in rows}
+    return details, rows
+
+
+def commitment_of(salt: str, value: str) -> str:
+    """What the log holds of a text: a hash that tells nothing of it without the salt."""
+    return hashlib.sha256(f"{PRIVATE}\n{salt}\n{value}".encode()).hexdigest()
+
+
+async def read_private(conn: AsyncConnection, entries: Iterable[WrittenEntry]) -> Mapping[str, str]:
+    """What was written, by commitment; what was erased is missing."""
+    wanted = [
+        commitment
+        for entry in entries
+        for commitment in (entry.details.get("private") or {}).values()
+    ]
+    rows = await conn.execute(
+        text("SELECT commitment, value FROM ledger.audit_private WHERE commitment = ANY(:wanted)"),
+        {"wanted": wanted},
+    )
+    return {row.commitment: row.value for row in rows}
 
 
 async def read_head(conn: AsyncConnection) -> tuple[int, str]:
@@ -146,7 +205,7 @@ async def stream(
 async def verify(conn: AsyncConnection, anchors: Sequence[Anchor] = ()) -> Verification:
     """Check the whole chain, every column against the text that was hashed, the head, and anchors."""
     check = ChainCheck()
-    kept = {anchor.seq: anchor for anchor in anchors}
+    kept, contradiction = heads_of(anchors)
     async for entry in stream(conn):
         problem = check.problem_with(
             seq=entry.seq,
@@ -181,7 +240,51 @@ async def verify(conn: AsyncConnection, anchors: Sequence[Anchor] = ()) -> Verif
             problem=f"the log ends at entry {seq}, but {kept[beyond].source} knows entry {beyond}: the"
             " tail was cut",
         )
-    return Verification(entries=check.entries, head=check.head)
+    bad_seq, beside = await _private_problem(conn)
+    return Verification(
+        entries=check.entries, head=check.head, bad_seq=bad_seq, problem=contradiction or beside
+    )
+
+
+async def _private_problem(conn: AsyncConnection) -> tuple[int | None, str | None]:
+    """What was written beside the log and is gone without an erasure, or is another text than was written."""
+    may_read = await conn.scalar(
+        text("SELECT has_table_privilege('ledger.audit_private', 'SELECT')")
+    )
+    if not may_read:
+        return None, None
+    row = (
+        await conn.execute(
+            text(
+                """WITH told AS (
+                     SELECT e.seq, e.case_id, e.subject_kind, e.subject_id, p.key AS name, p.value AS commitment
+                       FROM ledger.audit_entries e, jsonb_each_text(e.details -> 'private') p
+                      WHERE e.details ? 'private')
+                   SELECT t.seq, t.name, b.name AS stray FROM told t
+                     FULL JOIN ledger.audit_private b ON b.commitment = t.commitment
+                    WHERE t.seq IS NULL
+                       OR b.commitment <> encode(sha256(convert_to(
+                              :domain || E'\\n' || b.salt || E'\\n' || b.value, 'UTF8')), 'hex')
+                       OR b.commitment IS NULL AND NOT EXISTS (
+                              SELECT FROM ledger.audit_entries x
+                               WHERE x.tag = :erased AND x.seq > t.seq
+                                 AND (x.details -> 'cases' @> to_jsonb(t.case_id)
+                                      OR (x.subject_kind, x.subject_id) = (t.subject_kind, t.subject_id)))
+                    ORDER BY t.seq NULLS LAST LIMIT 1"""
+            ),
+            {"domain": PRIVATE, "erased": AuditTag.SUBJECT_ERASED.value},
+        )
+    ).one_or_none()
+    if row is None:
+        return None, None
+    if row.seq is None:
+        return (
+            None,
+            f"a text is kept beside the log ({row.stray}) that no entry knows: it was changed",
+        )
+    return row.seq, (
+        f"the {row.name} that was written with entry {row.seq} was changed, or taken away without an erasure"
+    )
 
 
 def _column_problem(entry: WrittenEntry) -> str | None:

@@ -16,7 +16,7 @@ from bot.domain.subjects import Subject
 from bot.ledger import audit
 
 # What is frozen by a trigger stays so for everybody else: only the owner may lift it, and only in here.
-_FROZEN = ("decisions", "operations")
+_FROZEN = ("decisions", "operations", "proposals")
 _PLAN_TEXTS = """(SELECT coalesce(jsonb_agg(p || '{"messages": [], "affects": []}'::jsonb ORDER BY n), '[]')
                     FROM jsonb_array_elements(plans) WITH ORDINALITY AS e(p, n))"""
 
@@ -64,13 +64,25 @@ async def erase_subject(conn: AsyncConnection, subject: Subject) -> Erased:
         """UPDATE ledger.findings SET body = body || '{"evidence": []}'::jsonb
             WHERE case_id = ANY(:cases) AND body -> 'evidence' <> '[]'::jsonb""",
         "UPDATE ledger.notes SET body = '' WHERE case_id = ANY(:cases) AND body <> ''",
-        f"""UPDATE ledger.decisions SET note = NULL, plans = {_PLAN_TEXTS}
+        """DELETE FROM ledger.audit_private
+            WHERE case_id = ANY(:cases) OR (subject_kind = :kind AND subject_id = :id)""",
+        f"""UPDATE ledger.decisions SET note = NULL, plans = {_PLAN_TEXTS},
+                   broken_glass_reason = CASE WHEN broken_glass_by IS NOT NULL THEN '' END
              WHERE case_id = ANY(:cases)""",  # noqa: S608 - our own constant
+        """UPDATE ledger.proposals SET words = NULL, body = body || '{"reason": ""}'::jsonb
+            WHERE kind = 'review' AND about IN
+                  (SELECT decision_id FROM ledger.decisions WHERE case_id = ANY(:cases))""",
+        # Found, but never part of a case: repeated, or in shadow.
+        """UPDATE ledger.findings SET body = body || '{"evidence": []}'::jsonb
+            WHERE subject_kind = :kind AND subject_id = :id AND body -> 'evidence' <> '[]'::jsonb""",
         """UPDATE ledger.operations SET body = body - 'note', failure_message = NULL
             WHERE case_id = ANY(:cases) AND (body ? 'note' OR failure_message IS NOT NULL)""",
         f"UPDATE ledger.plan_sets SET plans = {_PLAN_TEXTS} WHERE case_id = ANY(:cases)",  # noqa: S608
         """UPDATE ledger.posts SET story = story || '{"note": null, "detail": null, "evidence": []}'::jsonb
             WHERE case_id = ANY(:cases) AND kind = 'story'""",
+        """UPDATE ledger.posts SET story = story || '{"note": null, "reason": null}'::jsonb
+            WHERE kind = 'notice' AND EXISTS (SELECT FROM unnest(cast(:cases AS bigint[])) one
+                                             WHERE story -> 'case_id' = to_jsonb(one))""",
         # The cards are drawn anew without what is no more.
         """WITH moved AS (UPDATE ledger.cases SET revision = revision + 1
                            WHERE case_id = ANY(:cases) RETURNING case_id, revision)

@@ -44,6 +44,7 @@ _GRANTS = {
         "approvals",
         "notes",
         "audit_entries",
+        "audit_private",
         "market_days",
         "policies",
         "proposal_approvals",

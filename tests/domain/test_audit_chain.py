@@ -163,7 +163,7 @@ def test_anchors_are_read_from_a_folder_and_from_a_copied_digest(tmp_path: Path)
     folder.mkdir()
     for anchor in ANCHORS:
         (folder / f"audit-head-{anchor.seq:03}.json").write_text(
-            json.dumps({"at": "x", "seq": anchor.seq, "hash": anchor.hash, "previous": None})
+            json.dumps({"at": "x", "seq": anchor.seq, "hash": anchor.hash, "previous": None}) + "\n"
         )
     digest = tmp_path / "digest.txt"
     digest.write_text(
@@ -213,3 +213,40 @@ def test_the_verifier_is_one_file_that_needs_nothing_else(
     assert ran.returncode == code, ran.stderr
     assert said in ran.stdout
     assert "Traceback" not in ran.stderr
+
+
+def a_row_of_anchors(folder: Path) -> list[Path]:
+    """Three hourly files as the bot writes them, each naming the one before."""
+    before, files = None, []
+    for hour, seq in enumerate((40, 80, 119)):
+        head = str(WHOLE[seq - 1]["hash"])
+        files.append(folder / f"audit-head-{hour}.json")
+        files[-1].write_text(json.dumps({"seq": seq, "hash": head, "previous": before}) + "\n")
+        before = {"seq": seq, "hash": head}
+    return files
+
+
+def test_an_anchor_that_was_taken_away_is_missed_by_the_one_after_it(tmp_path: Path) -> None:
+    first, second, _ = a_row_of_anchors(tmp_path)
+    assert check(lines(WHOLE), read_anchors([tmp_path])).ok
+    second.unlink()
+    found = check(lines(WHOLE), read_anchors([tmp_path]))
+    assert not found.ok
+    assert "the anchor of entry 80 before it, which is missing" in (found.problem or "")
+    # The oldest may have outlived their retention, and what they told is told by the next.
+    first.unlink()
+    assert check(lines(WHOLE), read_anchors([tmp_path])).anchors == 2
+
+
+def test_the_head_that_an_anchor_names_as_before_it_is_compared_too(tmp_path: Path) -> None:
+    *_, last = a_row_of_anchors(tmp_path)
+    forged = WHOLE[:79] + chained(["changed"] + ["x"] * 40, 80, str(WHOLE[78]["hash"]))
+    assert check(lines(forged)).ok
+    found = check(lines(forged), read_anchors([last]))
+    assert "entry 80 has another hash" in (found.problem or "")
+
+
+def test_half_an_anchor_does_not_keep_a_locked_folder_from_being_checked(tmp_path: Path) -> None:
+    a_row_of_anchors(tmp_path)
+    (tmp_path / "audit-head-3.json").write_text('{"seq": 120, "ha')
+    assert check(lines(WHOLE), read_anchors([tmp_path])).anchors == 3

@@ -136,3 +136,77 @@ async def test_the_log_of_a_subject_is_newest_first(engine: AsyncEngine) -> None
         about = await audit.read_about(conn, subject=Subject(SubjectKind.ORDER, "O-1"), limit=9)
     assert [entry.seq for entry in entries] == [3, 2]
     assert [entry.details["n"] for entry in about] == [1]
+
+
+WRITTEN = "注文主の山田カナリアさんから電話"
+
+
+async def note(engine: AsyncEngine, case_id: int | None = 2001) -> None:
+    async with engine.begin() as conn:
+        await audit.append(
+            conn,
+            [
+                AuditEntry(
+                    actor="U0SATO",
+                    tag=AuditTag.CASE_NOTED,
+                    case_id=case_id,
+                    details={"length": len(WRITTEN)},
+                    private={"note": WRITTEN, "nothing": ""},
+                )
+            ],
+        )
+
+
+async def test_what_people_wrote_is_beside_the_log_and_the_log_is_bound_to_it(
+    engine: AsyncEngine,
+) -> None:
+    await note(engine)
+    await note(engine)
+    async with engine.connect() as conn:
+        entries = await audit.read_about(conn, case_id=2001, limit=9)
+        beside = await audit.read_private(conn, entries)
+    commitments = [entry.details["private"]["note"] for entry in entries]
+    # Salted: the same words are not seen to be the same.
+    assert len(set(commitments)) == 2
+    assert [beside[commitment] for commitment in commitments] == [WRITTEN, WRITTEN]
+    assert all(WRITTEN not in entry.canonical for entry in entries)
+    assert all(set(entry.details["private"]) == {"note"} for entry in entries)
+    assert (await verify(engine)).ok
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ledger.audit_private SET value = 'x'",
+        "DELETE FROM ledger.audit_private",
+        "TRUNCATE ledger.audit_private",
+    ],
+)
+async def test_the_application_may_not_touch_what_was_written(
+    engine: AsyncEngine, change: str
+) -> None:
+    await note(engine)
+    with pytest.raises(DBAPIError):
+        async with engine.begin() as conn:
+            await conn.execute(text(change))
+    assert (await verify(engine)).ok
+
+
+FORGED = """UPDATE ledger.audit_private SET value = 'forged', commitment = encode(sha256(convert_to(
+              'mimawari.private.v1' || E'\\n' || salt || E'\\n' || 'forged', 'UTF8')), 'hex')"""
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM ledger.audit_private", FORGED])
+@pytest.mark.parametrize("case_id", [2001, None])
+async def test_what_was_written_cannot_be_changed_or_lost_unnoticed(
+    engine: AsyncEngine, owner: AsyncEngine, change: str, case_id: int | None
+) -> None:
+    await write(engine, 1)
+    await note(engine, case_id)
+    async with owner.begin() as conn:
+        await conn.execute(text("ALTER TABLE ledger.audit_private DISABLE TRIGGER USER"))
+        await conn.execute(text(change))
+        await conn.execute(text("ALTER TABLE ledger.audit_private ENABLE TRIGGER USER"))
+    found = await verify(engine)
+    assert found.bad_seq == 2
+    assert "without an erasure" in (found.problem or "")

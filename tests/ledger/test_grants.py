@@ -19,6 +19,7 @@ APP = {
     "SELECT INSERT": {
         "approvals",
         "audit_entries",
+        "audit_private",
         "market_days",
         "notes",
         "plan_sets",
@@ -42,6 +43,7 @@ APP = {
         "preferences",
         "proposals",
         "role_spans",
+        "step_ups",
         "switches",
         "ticks",
     },
