@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -209,12 +210,14 @@ class IdentityProvider:
             async with self._session.request(
                 method, url, data=form, timeout=TIMEOUT, allow_redirects=False
             ) as answer:
-                body = await answer.content.read(MAX_ANSWER + 1)
-                if len(body) > MAX_ANSWER or not answer.content.at_eof():
-                    raise ProviderAwayError("too much")
+                body = b""
+                async for part in answer.content.iter_any():
+                    body += part
+                    if len(body) > MAX_ANSWER:
+                        raise ProviderAwayError("too much")
                 if answer.status != 200:
                     return answer.status, {}
-                told = await answer.json(content_type=None)
+                told = json.loads(body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ProviderAwayError(type(error).__name__) from error
         if not isinstance(told, dict):
@@ -222,5 +225,5 @@ class IdentityProvider:
         return 200, told
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
