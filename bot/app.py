@@ -30,7 +30,7 @@ from bot.cases.approving import expire_requests
 from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
 from bot.cases.holding import follow_holds
-from bot.cases.nights import tell_shift
+from bot.cases.nights import hold_newcomers, tell_shift
 from bot.cases.pausing import pause_at_start
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
@@ -86,6 +86,8 @@ FASTEST_ROLL_UP_S = 120.0
 FOLD_AFTER_S = 1800.0
 """A closed case's card is folded to one line so long after."""
 FASTEST_FOLD_S = 120.0
+HTTP_DRAIN_S, ERRANDS_DRAIN_S = 4.0, 5.0
+"""What is left of 25 s for a stop when the executor's and the ticker's share has passed."""
 RECONCILE_EVERY_S = 300.0
 """How often the ledger is compared with the marketplace's own word."""
 DIGEST_EVERY_S = 15.0
@@ -191,6 +193,7 @@ class Bot:
             await end_waits(self.room)
             await remind(self.room)
             await follow_holds(self.room)
+            await hold_newcomers(self.room)
             await tell_shift(self.room)
 
         async def fold_job(_: Tick) -> None:
@@ -270,7 +273,7 @@ class Bot:
                 )
         finally:
             self._ready = False
-            await self._errands.drain()
+            await self._errands.drain(ERRANDS_DRAIN_S)
             bell.cancel()
             await asyncio.gather(bell, return_exceptions=True)
 
@@ -314,7 +317,9 @@ class Bot:
             app.router.add_post("/slack/events", self._door.handle)
         else:
             socket = _socket_handler(self.bolt, self._settings, self._client)
-        runner = web.AppRunner(app, access_log=None, logger=HTTP_LOGGER, shutdown_timeout=5)
+        runner = web.AppRunner(
+            app, access_log=None, logger=HTTP_LOGGER, shutdown_timeout=HTTP_DRAIN_S
+        )
         await runner.setup()
         site = web.TCPSite(runner, self._settings.host, self._settings.port)
         try:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 10.0
 POLL_S = 1.0
-DRAIN_S = 18.0
+DRAIN_S = 14.0
 """How long calls in flight may take when we are stopped: longer than any send, and with all else that ends
 with us within 25 s."""
 PARALLEL = 8

@@ -166,6 +166,9 @@ async def reconcile(
             for one, answer in zip(batch, answers, strict=True)
             if not isinstance(answer, MarketUnreachable)
         }
+        if away is not None and not told:
+            # It answers nothing: the next comparison asks again, from the oldest on.
+            raise away
         facts = await facts_of([one.subject for one in told if one.verb in SHOWN_BY])
         drifts = [
             drift

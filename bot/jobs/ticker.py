@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 LEASE_S = 120.0
 POLL_S = 0.25
 PARALLEL = 4
+DRAIN_S = 14.0
+"""How long jobs under way may take when we are stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class Ticker:
             async with self._polling:
                 scheduler.shutdown(wait=False)
             if self._running:
-                await asyncio.wait(self._running, timeout=25)
+                await asyncio.wait(self._running, timeout=DRAIN_S)
 
     async def _poll(self) -> None:
         try:
