@@ -130,6 +130,8 @@ class CaseRoomMachine(RuleBasedStateMachine):
         self.lost: list[ClaimedOperation] = []
         self.paused: frozenset[str] = frozenset()
         self.disturbed = 0
+        self.resuming: set[str] = set()
+        """Who asked for the pause of now to end."""
         self.roles = dict(TEAM_ROLES)
         self.synced = True
         self.sql_denials = 0
@@ -519,6 +521,7 @@ class CaseRoomMachine(RuleBasedStateMachine):
             self.denials += answer.code in DENIED
         else:
             assert self.roles.get(user), "somebody without a role paused"
+            self.resuming.clear()
 
     @precondition(lambda self: self.paused)
     @rule(first=ANSWERING, second=ANSWERING)
@@ -528,7 +531,9 @@ class CaseRoomMachine(RuleBasedStateMachine):
             answer = self.do(propose_resume(self.room, user, name))
             if isinstance(answer, Refusal):
                 self.denials += answer.code in DENIED
-            assert first != second or name in self._switches(), "one person resumed"
+            if not isinstance(answer, Refusal) or answer.code is RefusalCode.OWN_PROPOSAL:
+                self.resuming.add(user)
+        assert len(self.resuming) > 1 or name in self._switches(), "one person resumed"
 
     def _is_paused(self, action: str) -> bool:
         return bool(self.paused & {"all", action})
