@@ -12,7 +12,7 @@ from bot.cases.caps import entries_of, leeway_for
 from bot.cases.freezing import Choice, carry_out, decision_entries, evidence_of, freeze
 from bot.cases.gate import brake, database_now
 from bot.cases.policy import OffHours
-from bot.cases.room import POSTS, Room
+from bot.cases.room import CARDS, OPERATIONS, POSTS, Room
 from bot.cases.targets import targets_of
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, CaseView
@@ -33,7 +33,7 @@ CASES = 10
 async def hold_at_night(
     conn: AsyncConnection, room: Room, case_id: int, finding: Finding
 ) -> list[AuditEntry]:
-    """Hold the orders of a case that a listed detection opened or joined while nobody is there.
+    """Hold the orders that a listed detection names while nobody is there, in the case that it opened or joined.
 
     Never anything but a hold, only what the night's caps leave room for, the dearest first, and nothing
     that anybody has decided on before. Returns what the log must say; the caller appends it.
@@ -47,7 +47,7 @@ async def hold_at_night(
     view = await cases.read_view(conn, case_id)
     if view is None or view.state is not CaseState.OPEN or Verb.HOLD in view.by_hand:
         return []
-    wanted = await _orders(conn, view)
+    wanted = await _orders(conn, view, finding)
     if not wanted:
         return []
     opens_at = room.calendar.next_opening(now)
@@ -66,7 +66,8 @@ async def hold_at_night(
         decision_id=decision_id,
     )
     left = [order for order in orders if order.why_not is not None]
-    await _tell_thread(conn, case_id, held, left, dedupe_key=f"night:{case_id}:{view.version}")
+    key = f"night:{case_id}:{orders[0].subject.id}"
+    await _tell_thread(conn, case_id, held, left, dedupe_key=key)
     if left:
         entries.append(
             AuditEntry(
@@ -90,8 +91,35 @@ def _is_listed(rule: OffHours, finding: Finding) -> bool:
     )
 
 
-async def _orders(conn: AsyncConnection, view: CaseView) -> list[NightOrder]:
-    """The orders of a case that could be held and that nobody has decided on, dearest first."""
+async def hold_newcomers(room: Room) -> int:
+    """Hold what joined a case while its first orders were being held; returns in how many cases."""
+    if room.policy.file.off_hours is None:
+        return 0
+    async with room.engine.connect() as conn:
+        now = await database_now(conn)
+        if room.calendar.is_staffed(now):
+            return 0
+        found = await nights.open_cases_of(conn, room.calendar.next_opening(now))
+    joined = 0
+    for case_id in found:
+        async with room.engine.begin() as conn:
+            await cases.lock_case(conn, case_id)
+            view = await cases.read_view(conn, case_id)
+            entries: list[AuditEntry] = []
+            for finding in view.findings if view else ():
+                # After the first hold the case is under way, and the rest waits for the next look.
+                entries = entries or await hold_at_night(conn, room, case_id, finding)
+            if entries:
+                await audit.append(conn, entries)
+                joined += 1
+    if joined:
+        room.bell.ring(OPERATIONS, CARDS, POSTS)
+    return joined
+
+
+async def _orders(conn: AsyncConnection, view: CaseView, finding: Finding) -> list[NightOrder]:
+    """The orders of a finding that could be held and that nobody has decided on, dearest first."""
+    named = {finding.subject.id, *finding.order_ids}
     facts = {member.subject: member.facts for member in view.members}
     decided = {subject for decision in view.decisions for _, subject in decision.targets}
     known = await nights.known_orders(conn, view.case_id)
@@ -102,7 +130,7 @@ async def _orders(conn: AsyncConnection, view: CaseView) -> list[NightOrder]:
             currency=facts[subject].currency or "?",
         )
         for _, subject in targets_of(registry()[HOLD], view)
-        if subject not in decided and subject.id not in known
+        if subject.id in named and subject not in decided and subject.id not in known
     ]
     return sorted(found, key=lambda order: (-order.amount, order.subject.id))
 

@@ -67,6 +67,18 @@ async def known_orders(conn: AsyncConnection, case_id: int) -> set[str]:
     return {row.subject_id for row in rows}
 
 
+async def open_cases_of(conn: AsyncConnection, opens_at: datetime) -> Sequence[int]:
+    """Open cases of which something was seen to in the night that ends so, and that nothing runs for."""
+    rows = await conn.execute(
+        text(
+            """SELECT DISTINCT case_id FROM ledger.night_holds JOIN ledger.cases USING (case_id)
+                WHERE opens_at = :opens_at AND state = 'open' ORDER BY case_id LIMIT 100"""
+        ),
+        {"opens_at": opens_at},
+    )
+    return [row.case_id for row in rows]
+
+
 async def insert_night_orders(
     conn: AsyncConnection,
     case_id: int,
@@ -110,7 +122,8 @@ async def take_untold(conn: AsyncConnection) -> tuple[datetime, Sequence[ToldOrd
                 """WITH told AS (
                      UPDATE ledger.night_holds SET told_at = clock_timestamp() WHERE told_at IS NULL
                      RETURNING case_id, subject_id, decision_id, why_not, amount, currency, opens_at)
-                   SELECT told.*, o.state FROM told
+                   SELECT told.*, CASE WHEN o.resolved_by = 'dry_run' THEN 'dry_run' ELSE o.state END AS state
+                     FROM told
                      LEFT JOIN ledger.operations o ON o.decision_id = told.decision_id
                        AND o.subject_id = told.subject_id AND o.subject_kind = 'order'
                     ORDER BY told.amount DESC, told.case_id, told.subject_id"""

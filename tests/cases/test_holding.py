@@ -50,6 +50,17 @@ async def carry_out(room: Room) -> int:
     return len(found)
 
 
+async def carry_out_dry(room: Room) -> None:
+    """End the one operation that is queued as a dry run does."""
+    async with room.engine.begin() as conn:
+        (claim,) = await claims.claim(conn, claims.OPERATIONS, owner="test", lease_s=60)
+        operation = await operations.read_claimed(conn, claim)
+    async with room.engine.begin() as conn:
+        assert await operations.start_dry_run(conn, operation.claim)
+    result = Result(state=OperationState.SUCCEEDED, resolved_by="dry_run")
+    assert await record(room, operation, "", result)
+
+
 async def a_hold(room: Room, by: str = AGENT, order: str = "O-1") -> CaseView:
     """A case whose order is on hold."""
     view = await an_open_case(room, order)
@@ -318,12 +329,6 @@ async def test_a_dry_run_holds_nothing_that_could_end(room: Room) -> None:
     room = replace(room, dry_run=True)
     view = await an_open_case(room)
     await decide(room, press_of(view, AGENT), hold_choice("O-1"))
-    async with room.engine.begin() as conn:
-        (claim,) = await claims.claim(conn, claims.OPERATIONS, owner="test", lease_s=60)
-        operation = await operations.read_claimed(conn, claim)
-    async with room.engine.begin() as conn:
-        assert await operations.start_dry_run(conn, operation.claim)
-    result = Result(state=OperationState.SUCCEEDED, resolved_by="dry_run")
-    assert await record(room, operation, "", result)
+    await carry_out_dry(room)
     after = await reread(room, view)
     assert (after.state, after.hold) == (CaseState.OPEN, None)

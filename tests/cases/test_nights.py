@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bot.cases.deciding import Decided, decide
 from bot.cases.holding import follow_holds
-from bot.cases.nights import tell_shift
+from bot.cases.nights import hold_newcomers, tell_shift
 from bot.cases.opening import open_findings
 from bot.cases.policy import Cap, OffHours, PolicyFile
 from bot.cases.room import Room
@@ -28,7 +28,7 @@ from tests.cases.stage import (
     some_facts,
     the_case_of,
 )
-from tests.cases.test_holding import carry_out, hours_from_now, pass_hours, told
+from tests.cases.test_holding import carry_out, carry_out_dry, hours_from_now, pass_hours, told
 from tests.cases.test_reminding import nobody_there, tags, under
 
 AGENT, LEAD = "U0SATO", "U0TANAKA"
@@ -220,6 +220,45 @@ async def test_what_joins_the_case_later_in_the_night_is_held_too(room: Room) ->
     joined = await found(room, "O-2", window_key="w2", account_ids=("buyer-of-O-1",))
     assert joined.case_id == view.case_id
     assert held(joined) == ["O-1", "O-2"]
+
+
+async def test_what_joins_while_the_first_orders_are_being_held_is_held_after_them(
+    room: Room,
+) -> None:
+    room = at_night(room)
+    view = await found(room, "O-1")
+    joined = await found(room, "O-2", window_key="w2", account_ids=("buyer-of-O-1",))
+    assert joined.case_id == view.case_id
+    assert held(joined) == ["O-1"]
+    assert await hold_newcomers(room) == 0
+    await carry_out(room)
+    other = replace(room, engine=create_engine(room.engine.url.render_as_string(False)))
+    try:
+        counts = await asyncio.gather(*(hold_newcomers(one) for one in (room, other) * 3))
+    finally:
+        await other.engine.dispose()
+    assert sorted(counts) == [0, 0, 0, 0, 0, 1]
+    assert held(await reread(room, view)) == ["O-1", "O-2"]
+    assert await hold_newcomers(by_day(room)) == 0
+
+
+async def test_what_the_shift_saw_and_left_alone_is_not_held_because_another_order_joins(
+    room: Room,
+) -> None:
+    view = await an_open_case(room)
+    night = at_night(room)
+    joined = await found(night, "O-2", window_key="w2", account_ids=("buyer-of-O-1",))
+    assert joined.case_id == view.case_id
+    assert held(joined) == ["O-2"]
+
+
+async def test_a_dry_run_tells_the_shift_of_no_hold(room: Room) -> None:
+    room = replace(at_night(room), dry_run=True)
+    await found(room, "O-1")
+    await carry_out_dry(room)
+    assert await tell_shift(by_day(room))
+    (summary,) = await summaries(room)
+    assert summary["counts"] == [["held", 0], ["unsure", 1], ["cap", 0], ["paused", 0]]
 
 
 async def test_while_holding_is_paused_nothing_is_held_and_the_shift_hears_of_it(
