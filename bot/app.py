@@ -430,7 +430,7 @@ async def running_parts(
                 home_team=identity.team_id,
                 zone=settings.zone,
                 take_back_s=take_back_s,
-                step_up_url=_step_up_url(settings),
+                step_up_url=step_up_url(settings),
             )
             await take_up_policy(room, two_people=settings.policy_changes == "two_people")
             bot = Bot(
@@ -608,7 +608,7 @@ def detection_folders(settings: Settings) -> Sequence[Path]:
     return [BUILT_IN, settings.detections_dir]
 
 
-def _step_up_url(settings: Settings) -> str:
+def step_up_url(settings: Settings) -> str:
     """Where links to sign in lead; empty without an identity provider.
 
     Raises:
@@ -620,25 +620,33 @@ def _step_up_url(settings: Settings) -> str:
     return (settings.public_url or "").rstrip("/") + STEP_UP_PATH
 
 
+def identity_provider(settings: Settings, session: aiohttp.ClientSession) -> IdentityProvider:
+    """The provider that the settings name.
+
+    Raises:
+        SayableError: it is named only in part.
+    """
+    require(settings, "oidc_issuer", "oidc_client_id", "public_url")
+    return IdentityProvider(
+        session,
+        issuer=settings.oidc_issuer or "",
+        client_id=settings.oidc_client_id or "",
+        client_secret=_secret(settings.oidc_client_secret) or None,
+        redirect_uri=(settings.public_url or "").rstrip("/") + STEP_UP_BACK,
+        acr=settings.oidc_acr,
+    )
+
+
 def _step_up_pages(
     settings: Settings, room: Room, client: AsyncWebClient, session: aiohttp.ClientSession
 ) -> StepUpPages | None:
     if settings.oidc_issuer is None:
         return None
-    public_url = (settings.public_url or "").rstrip("/")
-    provider = IdentityProvider(
-        session,
-        issuer=settings.oidc_issuer,
-        client_id=settings.oidc_client_id or "",
-        client_secret=_secret(settings.oidc_client_secret) or None,
-        redirect_uri=public_url + STEP_UP_BACK,
-        acr=settings.oidc_acr,
-    )
     return StepUpPages(
         room,
-        provider,
+        identity_provider(settings, session),
         partial(email_in_slack, client),
-        public_url=public_url,
+        public_url=settings.public_url or "",
         tz=settings.zone,
         default_locale=settings.locale,
     )

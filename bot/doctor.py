@@ -22,6 +22,7 @@ from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
 from bot.domain.findings import Mode, Severity
 from bot.domain.verbs import Capability, OperationClass, Verb
+from bot.handlers.identity import ProviderAwayError
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
 from bot.market.marketplace import MarketUnreachable
@@ -56,6 +57,11 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
                 )
         for problem in _night_problems(settings, policy):
             yield Diagnosis(what="policy", problem=problem)
+        if policy.file.step_up is not None and settings.oidc_issuer is None:
+            yield Diagnosis(
+                what="policy",
+                problem="step_up asks for a sign-in, and there is no OIDC_ISSUER: nobody can approve above its limit.",
+            )
     except SayableError as error:
         yield Diagnosis(what="policy", problem=str(error))
     if settings.dry_run:
@@ -79,6 +85,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         ("ledger", _examine_ledger),
         ("marketplace database", _examine_reader),
         ("marketplace API", _examine_marketplace),
+        ("identity provider", _examine_provider),
     ):
         yield await _tried(part, examination, settings)
     async for diagnosis in _examine_slack(settings, policy):
@@ -127,6 +134,21 @@ async def _examine_detections(settings: Settings) -> str:
     if loaded.problems:
         raise SayableError("; ".join(str(problem) for problem in loaded.problems))
     return f"{len(loaded.detections)} detections"
+
+
+async def _examine_provider(settings: Settings) -> str:
+    if settings.oidc_issuer is None:
+        return "none: nobody is asked to sign in"
+    async with aiohttp.ClientSession() as session:
+        provider = app.identity_provider(settings, session)
+        try:
+            await provider.check()
+        except ProviderAwayError as error:
+            raise SayableError(
+                f"OIDC_ISSUER does not answer as an OpenID Connect provider does ({error}): is it written as in its"
+                " own configuration?"
+            ) from error
+    return f"sign-ins come back to {app.step_up_url(settings)}/back"
 
 
 async def _examine_ledger(settings: Settings) -> str:

@@ -71,6 +71,14 @@ class IdentityProvider:
         self._now = now
         self._known: tuple[float, Provider] | None = None
 
+    async def check(self) -> None:
+        """Whether it answers, as for `mimawari doctor`.
+
+        Raises:
+            ProviderAwayError: it does not, or says something else than its address.
+        """
+        await self._provider()
+
     async def address(self, sign_in: SignIn, *, max_age_s: int) -> str:
         """Where the browser goes to sign in.
 
