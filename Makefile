@@ -33,6 +33,10 @@ chaos-proof: $(INSTALLED) ## Plant bugs and print which promise each is seen to 
 chaos: $(INSTALLED) ## Kill, cut and confuse everything, then audit what came of it; make chaos ARGS="--seed 2"
 	@$(BIN)/python -m tests.chaos --operations 3000 --kills 60 --cuts 60 --seed 1 $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Send 100,000 requests as nobody should to a running bot; make fuzz ARGS="--inputs 5000 --seed 1"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: check
 check: lint test ## Run all that CI runs: lint, then the tests
 

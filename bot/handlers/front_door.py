@@ -46,6 +46,13 @@ _TEXTS = (
 )
 _NAMED = ("team", "user", "channel", "enterprise")
 """An id, or an object that has one."""
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "block_actions": ("actions", ("action_id",)),
+    "view_submission": ("view", ("type", "callback_id")),
+    "view_closed": ("view", ("type", "callback_id")),
+    "event_callback": ("event", ("type",)),
+}
+"""What we know what to do with, by type: where its name stands. Bolt takes for granted that it does."""
 
 Document = Mapping[str, Any]
 
@@ -53,7 +60,7 @@ Document = Mapping[str, Any]
 def _without_words(record: logging.LogRecord) -> bool:
     """For aiohttp, which quotes the headers that it could not read, signatures included."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError):
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args = "a request was refused: %s", (type(error).__name__,)
     else:
@@ -127,6 +134,8 @@ class FrontDoor:
             return self._refuse("malformed", 400)
         if document.get("ssl_check") == "1":
             return web.Response()
+        if not is_for_us(document):
+            return self._refuse("unknown", 404)
         with held_back():
             response = await self._answer(document)
             # On the wire before anything else of this press goes to Slack.
@@ -226,6 +235,19 @@ def parse(body: bytes, content_types: Sequence[str]) -> Document:
     _check_texts(document)
     _check_shape(document)
     return document
+
+
+def is_for_us(document: Document) -> bool:
+    """Whether it is of a kind that we handle, and says which of that kind it is."""
+    kind = document.get("type")
+    if kind is None:
+        return "command" in document
+    if kind not in _KINDS:
+        return bool(kind == "url_verification")
+    place, names = _KINDS[kind]
+    found = document.get(place) or []
+    named = [found] if isinstance(found, dict) else found
+    return bool(named) and all(isinstance(one.get(name), str) for one in named for name in names)
 
 
 def _object(content: str) -> Document:

@@ -286,6 +286,32 @@ def problem(door: Door) -> str | None:
     return door.front.problem
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "block_actions"},
+        {"type": "block_actions", "actions": []},
+        {"type": "block_actions", "actions": [{"block_id": "b"}]},
+        {"type": "view_submission", "view": {}},
+        {"type": "view_submission", "view": None},
+        {"type": "view_submission", "view": {"callback_id": "c"}},
+        {"type": "event_callback", "event": {"user": "U1"}},
+        {"type": "event_callback"},
+        {"type": "dialog_submission"},
+        {"type": "block_suggestion", "action_id": "a"},
+        {"type": "shortcut", "callback_id": "c"},
+        {},
+    ],
+    ids=str,
+)
+async def test_what_is_for_nobody_is_a_404_before_bolt_sees_it(
+    door: Door, document: dict[str, Any]
+) -> None:
+    body = json.dumps(document).encode()
+    status, text = await door.post(body, headers(body, **{"Content-Type": "application/json"}))
+    assert (status, json.loads(text)) == (404, {"error": "unknown"})
+
+
 async def test_our_clock_is_in_question_when_slacks_requests_come_from_another_time(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
