@@ -26,6 +26,7 @@ def policy_changes(old: Policy, new: Policy) -> tuple[str, ...]:
         *_roles(before.pop("roles"), after.pop("roles")),
         *_actions(before.pop("actions"), after.pop("actions")),
         *_caps(before.pop("caps"), after.pop("caps")),
+        *_off_hours(before.pop("off_hours"), after.pop("off_hours")),
         *_rest(before, after),
     ]
     order = list(Turn)
@@ -171,6 +172,20 @@ def _caps(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[Chan
             )
             turn = Turn.TIGHTER if less else Turn.LOOSER
             yield _change(turn, f"{where}.count", was.get("count"), now.get("count"))
+
+
+def _off_hours(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Iterator[Change]:
+    """What detections may hold while nobody is there: more of it is looser."""
+    if old is None or new is None:
+        if old != new:
+            turn = Turn.LOOSER if old is None else Turn.TIGHTER
+            yield _change(turn, "off_hours", old, new)
+        return
+    yield from _listed("off_hours.detections", old["detections"], new["detections"])
+    yield from _limit("off_hours.caps", old["caps"], new["caps"], unset=Turn.OTHER)
+    if old["count"] != new["count"]:
+        turn = Turn.LOOSER if new["count"] > old["count"] else Turn.TIGHTER
+        yield _change(turn, "off_hours.count", old["count"], new["count"])
 
 
 def _rest(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

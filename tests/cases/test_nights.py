@@ -49,7 +49,7 @@ async def found(
     room: Room, *orders: str, amount: int = 12_400, currency: str = "JPY", **changes: object
 ) -> CaseView:
     """A case that one finding about these orders opened."""
-    finding = a_finding(orders[0], at=room.clock.now(), order_ids=orders, **changes)
+    finding = a_finding(orders[0], at=room.clock.now(), order_ids=orders, amount=amount, **changes)
     facts = {
         subject: replace(known, currency=currency) if known.amount else known
         for subject, known in some_facts(finding, room.clock.now(), amount=amount).items()
@@ -210,6 +210,7 @@ async def test_what_a_person_has_decided_on_is_not_held_again(room: Room) -> Non
     await carry_out(room)
     again = await found(at_night(room), "O-1", window_key="w2", amount=99_999)
     assert again.case_id == view.case_id
+    assert len(again.findings) == 2
     assert [d.action for d in again.decisions] == ["hold", "release"]
 
 

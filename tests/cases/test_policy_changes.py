@@ -32,6 +32,29 @@ def a_policy(**changes: Any) -> Policy:
     return parse_policy(yaml.safe_dump(content), registry(), name="test")
 
 
+def at_night(**changes: object) -> dict[str, object]:
+    """Entries that let one detection hold while nobody is there."""
+    rule = {"detections": ["self_dealing_link"], "caps": {"JPY": 100}, "count": 2} | changes
+    return {"calendar": {"hours": {"mon": "09:00-18:00"}}, "off_hours": rule}
+
+
+def test_letting_detections_hold_at_night_or_hold_more_is_told_as_looser() -> None:
+    without, with_it = a_policy(calendar=at_night()["calendar"]), a_policy(**at_night())
+    (line,) = policy_changes(without, with_it)
+    assert line.startswith("▲ off_hours: — → detections self_dealing_link, caps JPY 100")
+    (line,) = policy_changes(with_it, without)
+    assert line.startswith("▼ off_hours")
+    for changes, told in (
+        ({"detections": ["self_dealing_link", "card_testing"]}, "▲ off_hours.detections"),
+        ({"caps": {"JPY": 200}}, "▲ off_hours.caps.JPY: 100 → 200"),
+        ({"caps": {"JPY": 50}}, "▼ off_hours.caps.JPY: 100 → 50"),
+        ({"count": 3}, "▲ off_hours.count: 2 → 3"),
+        ({"count": 1}, "▼ off_hours.count: 2 → 1"),
+    ):
+        (line,) = policy_changes(with_it, a_policy(**at_night(**changes)))
+        assert line.startswith(told)
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
