@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.cards.answers import escape_url
 from bot.cards.blocks import CHECKBOXES, Block, checkboxes, mrkdwn_section, option, section
+from bot.cards.modal_emergency import words_input
 from bot.cards.modal_frames import case_line, meta_of, modal
 from bot.cards.progress import is_by_hand, needs_word
 from bot.cards.wording import subject_id, verb_name
@@ -52,6 +53,8 @@ def by_hand_modal(view: CaseView, *, messages: Messages) -> Block:
         )
         for start in range(0, len(waiting), CHECKBOXES)
     ]
+    if any(not is_by_hand(operation) for operation in waiting):
+        blocks.append(words_input(messages.t("What you saw there"), block_id="words", least=5))
     return modal(
         "by_hand",
         [*blocks, case_line(view, messages)],

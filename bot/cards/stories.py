@@ -303,7 +303,7 @@ def _by_hand(story: Story, messages: Messages, who: str) -> str:
     )
     if story.subject_ids:
         told += "\n" + messages.t("Not done: {ids}.", ids=_ids(replace(story, count=0), messages))
-    return told
+    return told + _quoted(story.note)
 
 
 def _quoted(words: str | None) -> str:

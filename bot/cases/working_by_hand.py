@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from bot.cases import policy as rules
 from bot.cases.deciding import Decided
@@ -34,8 +35,20 @@ def by_hand(view: CaseView) -> tuple[Operation, ...]:
     )
 
 
-async def record_by_hand(room: Room, press: Press, done: Collection[str]) -> Decided | Refusal:
-    """Write down which of the waiting operations (by id) a person has done; the others count as not done."""
+async def record_by_hand(
+    room: Room,
+    press: Press,
+    done: Collection[str],
+    *,
+    shown: Collection[str],
+    words: str = "",
+) -> Decided | Refusal:
+    """Write down which of the waiting operations (by id) a person has done; the others count as not done.
+
+    Args:
+        shown: those that the person could tick; of what came since nothing was said.
+        words: how they know; needed for what the bot sent and nobody knows the outcome of.
+    """
     async with room.engine.begin() as conn:
         entered = await enter(conn, room, press, "by_hand")
         if isinstance(entered, Refusal):
@@ -44,9 +57,12 @@ async def record_by_hand(room: Room, press: Press, done: Collection[str]) -> Dec
         refusal = rules.judge_step(room.policy, "by_hand", person)
         if refusal is not None:
             return await deny(conn, press.user_id, refusal, action="by_hand", case_id=view.case_id)
-        waiting = by_hand(view)
+        waiting = tuple(one for one in by_hand(view) if one.operation_id in shown)
         if view.state not in {CaseState.EXECUTING, CaseState.PARTLY_DONE} or not waiting:
             return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
+        judged = any(o.state is OperationState.NEEDS_HUMAN for o in waiting)
+        if judged and not words.strip():
+            return Refusal(code=RefusalCode.NO_REASON, case_id=view.case_id)
         undone: list[str] = []
         entries: list[AuditEntry] = []
         for operation in waiting:
@@ -60,7 +76,8 @@ async def record_by_hand(room: Room, press: Press, done: Collection[str]) -> Dec
                 resolved_by="human",
                 failure_code=None if is_done else NOT_DONE,
             )
-            entries.append(_entry(view.case_id, operation, press.user_id, "human", done=is_done))
+            entry = _entry(view.case_id, operation, press.user_id, "human", done=is_done)
+            entries.append(replace(entry, private={"words": words}) if words.strip() else entry)
         await posts.queue_story(
             conn,
             view.case_id,
@@ -70,6 +87,7 @@ async def record_by_hand(room: Room, press: Press, done: Collection[str]) -> Dec
                 by_name=person.display_name,
                 count=len(waiting) - len(undone),
                 subject_ids=tuple(undone[:10]),
+                note=words.strip() or None,
             ),
             dedupe_key=f"by_hand:{waiting[0].operation_id}",
         )

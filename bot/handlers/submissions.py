@@ -69,7 +69,13 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
                 words=(submission.fields.get("text") if asks else submission.note) or "",
             )
         case "by_hand":
-            answer = await record_by_hand(desk.room, press, submission.done)
+            answer = await record_by_hand(
+                desk.room,
+                press,
+                submission.done,
+                shown=submission.shown,
+                words=submission.fields.get("words", ""),
+            )
         case name if submission.proposal_id is not None:
             await on_words(desk, submission, name, submission.proposal_id, ack)
             return
@@ -197,8 +203,22 @@ async def _amount_refused(desk: Desk, submission: Submission, plan: Plan) -> dic
 
 async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
     """The same modal over the plan of this moment; nothing was done under the old one."""
+    before = await shown_plans(desk.room, submission.press, submission.plan_set_id or "")
+    # What was asked for one of its kind alone is not widened to the whole case.
+    action = registry()[submission.name]
+    needed = {use.verb for use in action.uses if not use.optional}
+    subjects = (
+        {plan.subject for plan in before if plan.verb in needed}
+        if not isinstance(before, Refusal)
+        else set()
+    )
     prepared = await prepare(
-        desk.room, desk.api, submission.press, submission.name, timeout_s=RECHECK_TIMEOUT_S
+        desk.room,
+        desk.api,
+        submission.press,
+        submission.name,
+        only=next(iter(subjects)) if len(subjects) == 1 else None,
+        timeout_s=RECHECK_TIMEOUT_S,
     )
     if isinstance(prepared, Refusal):
         return await _message(desk, submission, prepared)

@@ -284,8 +284,9 @@ async def test_an_unknown_reminds_after_15_minutes_and_alarms_after_30_each_once
 ) -> None:
     await an_unknown(room, shop, minutes)
     # Two replicas at the same moment, and again later.
-    await asyncio.gather(alarm_overdue(room), alarm_overdue(room))
-    await alarm_overdue(room)
+    given = await asyncio.gather(alarm_overdue(room), alarm_overdue(room))
+    assert sum(given) == max(reminders, notices)
+    assert await alarm_overdue(room) == 0
     async with room.engine.connect() as conn:
         posts = (
             await conn.execute(

@@ -166,7 +166,16 @@ async def test_an_unknown_outcome_reminds_then_alarms_and_a_person_can_say_what_
     modal = await stage.modal(AGENT)
     block = next(b for b in modal.blocks if b.get("type") == "input")
     options = [o["value"] for o in block["element"]["options"]]  # type: ignore[index]
-    assert (await stage.submit(AGENT, {str(block["block_id"]): options})).ok
+    ticks: dict[str, object] = {str(block["block_id"]): options}
+    # Without a word of how they know, nothing is recorded.
+    assert not (await stage.submit(AGENT, ticks)).ok
+    assert (await stage.submit(AGENT, {**ticks, "words": "管理画面で保留を確認"})).ok
+    await stage.until(
+        lambda: (
+            [m for m in stage.workspace.thread(ALERTS, card.ts) if "管理画面で保留を確認" in m.text]
+            or None
+        )
+    )
     async with stage.engine.connect() as conn:
         state, by = (
             await conn.execute(text("SELECT state, resolved_by FROM ledger.operations"))
