@@ -118,6 +118,8 @@ class TrailLine(Protocol):
     def subject_id(self) -> str | None: ...
     @property
     def details(self) -> Mapping[str, Any]: ...
+    @property
+    def private(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +344,7 @@ def _trail_line(line: TrailLine, messages: Messages, tz: tzinfo, names: Mapping[
     except ValueError:
         what = user_text(line.tag, 60)
     parts = [messages.moment(line.at, tz), _actor(line.actor, messages, names), what]
-    parts += _details(line.details, messages)
+    parts += _details(line.details, line.private, messages)
     if line.subject_id:
         parts.append(user_text(line.subject_id, 60))
     if line.case_id is not None:
@@ -358,7 +360,9 @@ def _actor(actor: str, messages: Messages, names: Mapping[str, str]) -> str:
     return person_name(actor, names, messages)
 
 
-def _details(details: Mapping[str, Any], messages: Messages) -> list[str]:
+def _details(
+    details: Mapping[str, Any], private: Mapping[str, str], messages: Messages
+) -> list[str]:
     """Of what an entry holds, that which a person asks for; the export has everything."""
     told = []
     if action := details.get("action"):
@@ -370,6 +374,9 @@ def _details(details: Mapping[str, Any], messages: Messages) -> list[str]:
         told.append(
             messages.t("Reason: {reason}", reason=user_text(messages.word(str(reason)), 150))
         )
+    for name, written in private.items():
+        words = user_text(written, 150)
+        told.append(messages.t("Reason: {reason}", reason=words) if name == "reason" else words)
     if status := details.get("status"):
         told.append(status_name(str(status), messages))
     if (code := details.get("code")) and "verb" in details:

@@ -17,6 +17,7 @@ from bot.cases.freezing import (
 from bot.cases.gate import approval_of, brake, database_now, enter
 from bot.cases.holding import keep_after_expiry
 from bot.cases.policy import needs_step_up
+from bot.cases.recording import state_before
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny
 from bot.cases.stepping_up import judge_step_up
 from bot.domain.audit import AuditEntry, AuditTag
@@ -157,8 +158,14 @@ async def reject(
             rejected_reason=reason,
         )
         await caps.give_back(conn, decision_id)
+        to = state_before(view, decision)
         await cases.move_case(
-            conn, view.case_id, version=press.version, to=CaseState.OPEN, by=press.user_id
+            conn,
+            view.case_id,
+            version=press.version,
+            to=to,
+            by=press.user_id,
+            closed_at=room.clock.now() if to is CaseState.DONE else None,
         )
         await posts.queue_story(
             conn,
@@ -182,6 +189,7 @@ async def reject(
                     case_id=view.case_id,
                     decision_id=decision_id,
                     details={**circumstances(person, view), "reason": reason},
+                    private={"note": note or ""},
                 )
             ],
         )
@@ -201,8 +209,20 @@ async def expire_requests(room: Room) -> int:
             if not await cases.end_decision(conn, decision_id, DecisionState.EXPIRED):
                 continue
             await caps.give_back(conn, decision_id)
+            view = await cases.read_view(conn, case_id)
+            ended = (
+                next((d for d in view.decisions if d.decision_id == decision_id), None)
+                if view
+                else None
+            )
+            to = state_before(view, ended) if view and ended else CaseState.OPEN
             await cases.move_case(
-                conn, case_id, version=head.version, to=CaseState.OPEN, by="system"
+                conn,
+                case_id,
+                version=head.version,
+                to=to,
+                by="system",
+                closed_at=room.clock.now() if to is CaseState.DONE else None,
             )
             await keep_after_expiry(conn, room, case_id)
             await posts.queue_story(

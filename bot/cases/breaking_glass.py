@@ -10,7 +10,7 @@ from bot.cases.approving import waiting_refusal
 from bot.cases.brakes import tell_all
 from bot.cases.caps import entries_of
 from bot.cases.deciding import Decided, begins_at, refund_refusal
-from bot.cases.freezing import carry_out
+from bot.cases.freezing import carry_out, circumstances
 from bot.cases.gate import BREAK_GLASS, brake, database_now, enter
 from bot.cases.proposing import propose, proposed_entry
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny
@@ -133,14 +133,14 @@ async def break_glass(
                 case_id=view.case_id,
                 decision_id=decision_id,
                 details={
+                    **circumstances(person, view),
                     "action": decision.action,
-                    "reason": reason,
                     "params_hash": decision.params_hash,
                     "requested_by": decision.requested_by,
-                    "roles": sorted(role.value for role in person.roles),
                     "approvals": len(decision.approvals),
                     "approvals_needed": decision.approvals_needed,
                 },
+                private={"reason": reason},
             )
         ]
         if review is not None:

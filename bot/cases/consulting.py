@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from bot.cases import policy as rules
 from bot.cases.deciding import Decided
+from bot.cases.freezing import circumstances
 from bot.cases.gate import database_now, enter, state_refusal
 from bot.cases.room import CARDS, POSTS, Press, Room, deny, group_ids
 from bot.domain.audit import AuditEntry, AuditTag
@@ -77,7 +78,8 @@ async def consult(room: Room, press: Press, *, group: str | None, words: str) ->
                     actor=press.user_id,
                     tag=AuditTag.CASE_ASKED if group is None else AuditTag.CASE_ESCALATED,
                     case_id=view.case_id,
-                    details={"group": group, "length": len(words)},
+                    details={**circumstances(person, view), "group": group},
+                    private={"words": words},
                 )
             ],
         )

@@ -22,6 +22,7 @@ from bot.cases.freezing import (
     queue_operations,
 )
 from bot.cases.gate import DISMISS, brake, database_now, enter, judge, state_refusal, undo_refusal
+from bot.cases.recording import settle
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids, know, stale
 from bot.cases.targets import Target, still_ours, targets_of
 from bot.domain.actions import Action
@@ -197,7 +198,8 @@ async def dismiss(
             policy_hash=room.policy.hash,
             dry_run=room.dry_run,
         )
-        await cases.set_verdicts(conn, view.case_id, "good", None)
+        # What was judged and carried out before stays judged: only the rest is not fraud.
+        await cases.set_verdicts(conn, view.case_id, "good", None, only_unset=True)
         if held:
             await queue_operations(conn, view, decision, registry()["release"])
         await posts.queue_story(
@@ -226,6 +228,7 @@ async def dismiss(
                         "reason": reason,
                         "releases": [subject.id for _, subject in held],
                     },
+                    private={"note": note or ""},
                 )
             ],
         )
@@ -260,6 +263,9 @@ async def stop_rest(room: Room, press: Press) -> Decided | Refusal:
         if stopped == 0:
             return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=press.case_id)
         await cases.touch_case(conn, press.case_id)
+        if await operations.nothing_sent(conn, decisions[-1].decision_id):
+            await caps.give_back(conn, decisions[-1].decision_id)
+        settled = await settle(conn, room, press.case_id, head.version, head.state)
         await posts.queue_story(
             conn,
             press.case_id,
@@ -279,8 +285,13 @@ async def stop_rest(room: Room, press: Press) -> Decided | Refusal:
                     tag=AuditTag.OPERATIONS_STOPPED,
                     case_id=press.case_id,
                     decision_id=decisions[-1].decision_id,
-                    details={"count": stopped},
-                )
+                    details={
+                        "roles": sorted(role.value for role in person.roles),
+                        "case_version": head.version,
+                        "count": stopped,
+                    },
+                ),
+                *([settled] if settled is not None else []),
             ],
         )
     room.bell.ring(OPERATIONS, CARDS, POSTS)

@@ -48,7 +48,11 @@ def amounts_of(
         plan for plan in plans if plan.verb is Verb.REFUND and (plan.verb, plan.subject) in targets
     ]
     if refunds:
-        return tuple((plan.refund_amount, plan.currency or "?") for plan in refunds)
+        known = {member.subject: member.facts.currency for member in view.members}
+        return tuple(
+            (plan.refund_amount, plan.currency or known.get(plan.subject) or "?")
+            for plan in refunds
+        )
     moved = {subject for verb, subject in targets if verb in {Verb.CANCEL, Verb.REFUND}}
     sums: dict[str, int] = {}
     for member in view.members:
@@ -182,8 +186,11 @@ async def queue_operations(
         )
 
 
-def circumstances(person: Person, view: CaseView) -> dict[str, object]:
+def circumstances(person: Person | None, view: CaseView | None) -> dict[str, object]:
     """Who somebody was and what they saw when they acted, for the log: roles, version, hash of the evidence."""
+    roles = sorted(role.value for role in person.roles) if person is not None else []
+    if view is None:
+        return {"roles": roles}
     seen = {
         **evidence_of(view),
         "facts": [
@@ -191,7 +198,7 @@ def circumstances(person: Person, view: CaseView) -> dict[str, object]:
         ],
     }
     return {
-        "roles": sorted(role.value for role in person.roles),
+        "roles": roles,
         "case_version": view.version,
         "evidence_hash": canonical_hash(seen),
     }
@@ -219,6 +226,7 @@ def decision_entries(
         case_id=decision.case_id,
         decision_id=decision.decision_id,
         details=details,
+        private={"note": decision.note or ""},
     )
     if waits:
         return [requested]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
 from bot.cases.deciding import Decided, holds_of_ours
-from bot.cases.freezing import Choice, carry_out, decision_entries, evidence_of, freeze
+from bot.cases.freezing import (
+    Choice,
+    carry_out,
+    circumstances,
+    decision_entries,
+    evidence_of,
+    freeze,
+)
 from bot.cases.gate import EXTEND_HOLD, brake, database_now, enter, state_refusal
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids
 from bot.cases.targets import can_take
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import CaseState, CaseView, Decision, OperationState
+from bot.domain.cases import CaseState, CaseView, Decision, Hold, OperationState
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject
@@ -24,6 +31,8 @@ from bot.locale import N_
 
 SYSTEM = "system"
 DRY_RUN = "dry_run"
+LEAST = timedelta(minutes=1)
+"""Less than this is no extension."""
 RAN_OUT = N_("The hold has run out")
 _RUNNING = frozenset({CaseState.AWAITING_APPROVAL, CaseState.EXECUTING})
 
@@ -94,7 +103,9 @@ async def extend_hold(room: Room, press: Press, *, words: str) -> Decided | Refu
         if not words.strip():
             return Refusal(code=RefusalCode.NO_REASON, case_id=view.case_id)
         now = await database_now(conn)
-        until = room.calendar.add_hours(max(now, view.hold.until), room.policy.file.hold_hours)
+        until = extended_until(room, view.hold, now)
+        if until - view.hold.until < LEAST:
+            return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
         await holds.extend_hold(conn, view.case_id, owner=press.user_id, until=until)
         # Two people who extend it at once extend it once.
         await cases.touch_case(conn, view.case_id, moves_version=True, by=press.user_id)
@@ -118,16 +129,23 @@ async def extend_hold(room: Room, press: Press, *, words: str) -> Decided | Refu
                     tag=AuditTag.HOLD_EXTENDED,
                     case_id=view.case_id,
                     details={
+                        **circumstances(person, view),
                         "from": view.hold.until.isoformat(),
                         "until": until.isoformat(),
                         "orders": [subject.id for subject in standing_holds(view)],
-                        "length": len(words),
                     },
+                    private={"words": words},
                 )
             ],
         )
     room.bell.ring(CARDS, POSTS)
     return Decided(case_id=view.case_id, decision_id=None)
+
+
+def extended_until(room: Room, hold: Hold, now: datetime) -> datetime:
+    """Another period from the end on, and never more than two from now, however often it is said."""
+    calendar, hours = room.calendar, room.policy.file.hold_hours
+    return min(calendar.add_hours(max(now, hold.until), hours), calendar.add_hours(now, 2 * hours))
 
 
 async def follow_holds(room: Room) -> int:
@@ -254,7 +272,9 @@ async def _release(
     await audit.append(
         conn,
         [
-            *decision_entries(decision, SYSTEM, waits=False),
+            *decision_entries(
+                decision, SYSTEM, waits=False, circumstances=circumstances(None, view)
+            ),
             AuditEntry(
                 actor=SYSTEM,
                 tag=AuditTag.HOLD_ENDED,

@@ -30,6 +30,7 @@ async def note_reply(
                     tag=AuditTag.CASE_NOTED,
                     case_id=case_id,
                     details={"message_ts": message_ts, "length": len(body)},
+                    private={"note": body[:MAX_NOTE]},
                 )
             ],
         )

@@ -161,7 +161,8 @@ async def _pause(
             AuditEntry(
                 actor=by,
                 tag=AuditTag.EFFECTS_PAUSED,
-                details={"what": name, "reason": reason},
+                details={"what": name},
+                private={"reason": reason},
             )
         ],
     )

@@ -295,6 +295,7 @@ def _reviewed(proposal: Proposal, user_id: str) -> AuditEntry:
         entry,
         decision_id=proposal.about,
         details={**entry.details, "justified": justified, "broken_by": proposal.proposed_by},
+        private={"words": proposal.words or ""},
     )
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bot.cases.freezing import circumstances
 from bot.cases.policy import Policy, judge_person
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.calendar import Calendar
@@ -116,6 +117,8 @@ async def deny(
 ) -> Refusal:
     """Write a denial to the log; denials are as much part of the truth as decisions."""
     found = await people.read_person(conn, user_id)
+    view = await cases.read_view(conn, case_id) if case_id is not None else None
+    seen = circumstances(found[0] if found else None, view)
     if refusal.code is RefusalCode.NO_ROLE and found is not None:
         refusal = _unless_new(found[0], refusal)
     await audit.append(
@@ -125,11 +128,7 @@ async def deny(
                 actor=user_id,
                 tag=AuditTag.DENIED,
                 case_id=case_id,
-                details={
-                    "action": action,
-                    "code": refusal.code.value,
-                    "roles": sorted(role.value for role in found[0].roles) if found else [],
-                },
+                details={**seen, "action": action, "code": refusal.code.value},
             )
         ],
     )

@@ -6,11 +6,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cases import policy as rules
 from bot.cases.deciding import Decided
-from bot.cases.gate import UNDOING, enter
-from bot.cases.recording import settled_state
+from bot.cases.freezing import circumstances
+from bot.cases.gate import enter
+from bot.cases.recording import state_before, verdict_before
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, stale
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import CaseState, CaseView, Decision, DecisionState
+from bot.domain.cases import CaseState, CaseView, Decision
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.ledger import audit, caps, cases, operations, posts
@@ -66,7 +67,11 @@ async def take_back(room: Room, press: Press) -> Decided | Refusal:
                     tag=AuditTag.DECISION_TAKEN_BACK,
                     case_id=view.case_id,
                     decision_id=decision.decision_id,
-                    details={"action": decision.action, "operations": stopped},
+                    details={
+                        **circumstances(person, view),
+                        "action": decision.action,
+                        "operations": stopped,
+                    },
                 )
             ],
         )
@@ -78,13 +83,12 @@ async def _restore(
     conn: AsyncConnection, room: Room, view: CaseView, decision: Decision, press: Press
 ) -> None:
     """The state and the verdicts that stood before the decision."""
+    to = state_before(view, decision)
     subjects = {subject for _, subject in decision.targets}
-    before = _standing(view, decision) if decision.action in UNDOING else None
-    to = CaseState.OPEN
-    if before is not None:
-        mine = [o for o in view.operations if o.decision_id == before.decision_id]
-        to = settled_state(view, before, mine)
-    await cases.set_verdicts(conn, view.case_id, "fraud" if before else None, subjects)
+    judged = {subject: verdict_before(view, decision, subject) for subject in subjects}
+    for verdict in set(judged.values()):
+        mine = {subject for subject in subjects if judged[subject] == verdict}
+        await cases.set_verdicts(conn, view.case_id, verdict, mine)
     await cases.move_case(
         conn,
         view.case_id,
@@ -93,18 +97,6 @@ async def _restore(
         by=press.user_id,
         closed_at=room.clock.now() if to is CaseState.DONE else None,
     )
-
-
-def _standing(view: CaseView, undoing: Decision) -> Decision | None:
-    """The decision that was to be undone: the last one before it that was carried out."""
-    earlier = [
-        decision
-        for decision in view.decisions
-        if decision.state is DecisionState.APPROVED
-        and decision.decision_id != undoing.decision_id
-        and decision.action not in UNDOING
-    ]
-    return earlier[-1] if earlier else None
 
 
 def _not_found(press: Press) -> Refusal:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class WrittenEntry:
     canonical: str
     previous_hash: str
     hash: str
+    private: Mapping[str, str] = field(default_factory=dict)
+    """What a person wrote with it, by name, as far as it was read and is not erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +122,33 @@ def commitment_of(salt: str, value: str) -> str:
     return hashlib.sha256(f"{PRIVATE}\n{salt}\n{value}".encode()).hexdigest()
 
 
-async def read_private(conn: AsyncConnection, entries: Iterable[WrittenEntry]) -> Mapping[str, str]:
-    """What was written, by commitment; what was erased is missing."""
+async def with_private(
+    conn: AsyncConnection, entries: Sequence[WrittenEntry]
+) -> Sequence[WrittenEntry]:
+    """The entries with what people wrote; what was erased is missing."""
     wanted = [
         commitment
         for entry in entries
         for commitment in (entry.details.get("private") or {}).values()
     ]
+    if not wanted:
+        return entries
     rows = await conn.execute(
         text("SELECT commitment, value FROM ledger.audit_private WHERE commitment = ANY(:wanted)"),
         {"wanted": wanted},
     )
-    return {row.commitment: row.value for row in rows}
+    kept = {row.commitment: row.value for row in rows}
+    return [
+        replace(
+            entry,
+            private={
+                name: kept[commitment]
+                for name, commitment in (entry.details.get("private") or {}).items()
+                if commitment in kept
+            },
+        )
+        for entry in entries
+    ]
 
 
 async def read_head(conn: AsyncConnection) -> tuple[int, str]:
@@ -160,7 +177,7 @@ async def read_about(
             "limit": limit,
         },
     )
-    return [WrittenEntry(**row) for row in rows.mappings()]
+    return await with_private(conn, [WrittenEntry(**row) for row in rows.mappings()])
 
 
 async def has_just_done(

@@ -95,7 +95,9 @@ async def test_one_person_lets_it_through_loudly_and_another_reviews_it(
     ]
     logged = await rows(
         stage,
-        """SELECT tag, actor, details ->> 'reason', details ->> 'justified' FROM ledger.audit_entries
+        """SELECT tag, actor, (SELECT value FROM ledger.audit_private
+                                 WHERE commitment = details -> 'private' ->> 'reason'), details ->> 'justified'
+             FROM ledger.audit_entries
             WHERE tag LIKE 'person:glass:%' ORDER BY seq""",
     )
     assert logged == [
