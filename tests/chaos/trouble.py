@@ -18,6 +18,7 @@ from tests.chaos.town import seeded
 
 PATIENCE_S = 8.0
 """So long is waited for a named point or a COMMIT; then another thing is done at once."""
+AWAKE_S = 60.0
 TICK_S = 0.25
 SLACK_METHODS = (
     "chat.postMessage",
@@ -118,8 +119,15 @@ class Trouble:
             elif self.progress() < (self.postgres.restarts + 1) / (self.restarts + 1):
                 await asyncio.sleep(TICK_S)
                 continue
+            await self._until_somebody_works()
             if not stop.is_set():
                 await self.postgres.restart(down_s=chance.uniform(0.1, 1.5))
+
+    async def _until_somebody_works(self) -> None:
+        """On a machine so slow that no bot comes up between two restarts there would be nothing to see."""
+        for bot in self.bots:
+            if await bot.until_ready(AWAKE_S / len(self.bots)):
+                return
 
     async def _deploy(self, stop: asyncio.Event, chance: random.Random) -> None:
         while not stop.is_set():
