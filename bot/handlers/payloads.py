@@ -71,6 +71,8 @@ class Submission:
     options: frozenset[Verb]
     done: frozenset[str]
     """The operations that were ticked as done by hand, by id."""
+    shown: frozenset[str]
+    """The operations that could be ticked, by id: nothing is said of any other."""
     fields: Mapping[str, str]
     """Every other single value, by block id."""
     proposal_id: str | None = None
@@ -210,6 +212,7 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
             ticked=frozenset(ticked) if has_targets else None,
             options=frozenset(options),
             done=frozenset(done),
+            shown=frozenset(_offered(view, "by_hand")),
             fields=singles,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -278,6 +281,14 @@ def _text(value: object) -> str:
 def _team(body: Mapping[str, Any]) -> str:
     """The person's own workspace, which in a shared channel is not the channel's."""
     return _id(body["user"].get("team_id") or body["team"]["id"])
+
+
+def _offered(view: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """The values of all options of the blocks whose id begins so, as the modal showed them."""
+    for block in view.get("blocks") or []:
+        if str(block.get("block_id", "")).startswith(prefix):
+            for option in (block.get("element") or {}).get("options", []):
+                yield str(option["value"])
 
 
 def _inputs(view: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
