@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bot.cards.wording import (
     market_reason,
@@ -137,6 +137,13 @@ def undo_sentences(plans: Collection[Plan], messages: Messages) -> Iterator[str]
             yield messages.t(known)
         elif not reversible:
             yield messages.t("Cannot be undone: {verb}.", verb=verb_name(verb, messages))
+
+
+def final_sentences(verbs: Iterable[Verb], messages: Messages) -> Iterator[str]:
+    """What of that which was done nobody can undo from here."""
+    for verb in verbs:
+        if verb in _UNDONE and verb not in _UNDOABLE:
+            yield messages.t(_UNDONE[verb])
 
 
 def foretold_sentences(plans: Collection[Plan], messages: Messages) -> Iterator[str]:

@@ -7,6 +7,7 @@ from datetime import tzinfo
 
 from bot.actions import registry
 from bot.cards.brake_lines import DRY_RUN
+from bot.cards.plan_words import final_sentences
 from bot.cards.wording import (
     action_name,
     action_sentence,
@@ -331,7 +332,13 @@ def _completed(story: Story, messages: Messages) -> str:
             story.count,
             what=what or "—",
         )
-    return messages.t("Done: {what}.", what=what or escape(action_name(story.action, messages)))
+    told = messages.t("Done: {what}.", what=what or escape(action_name(story.action, messages)))
+    if action is None or story.detail == DRY_RUN:
+        return told
+    # What came along only if somebody ticked it is not known here.
+    meant = {use.verb for use in action.uses if not use.optional}
+    done = [verb for verb, count in _counts(action, story).items() if count and verb in meant]
+    return "\n".join([told, *map(escape, final_sentences(done, messages))])
 
 
 def _counts(action: Action, story: Story) -> dict[Verb, int]:

@@ -98,15 +98,24 @@ EVIDENCE = a_finding().evidence
         ),
         (
             Story(kind=K.COMPLETED, action="cancel", orders=40, accounts=4),
-            "完了しました: 注文40件を強制キャンセル・4アカウントを利用停止",
+            "完了しました: 注文40件を強制キャンセル・4アカウントを利用停止\n強制キャンセルは元に戻せません。",
         ),
         (
             Story(kind=K.COMPLETED, action="hold", orders=11, count=1),
             "一部未完了です。1件は実行されませんでした。完了した内容: 注文11件を保留",
         ),
+        # What can be undone is not said to be final, nor is what only a dry run did.
+        (
+            Story(kind=K.COMPLETED, action="hold", orders=2),
+            "完了しました: 注文2件を保留",
+        ),
+        (
+            Story(kind=K.COMPLETED, action="cancel", orders=2, detail="dry_run"),
+            "🧪 試行モード: 完了しました: 注文2件を強制キャンセル",
+        ),
         (
             Story(kind=K.COMPLETED, action="cancel", orders=2),
-            "完了しました: 注文2件を強制キャンセル",
+            "完了しました: 注文2件を強制キャンセル\n強制キャンセルは元に戻せません。",
         ),
         (
             Story(kind=K.DISMISSED, by_name="鈴木", reason="Gift or bulk purchase", orders=2),
