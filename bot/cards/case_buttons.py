@@ -8,7 +8,7 @@ from bot.actions import registry
 from bot.cards.blocks import Block, button, option, overflow
 from bot.cards.progress import can_take_back, is_by_hand, needs_word
 from bot.cards.wording import HOPELESS, button_label, counts_of, ranked_findings
-from bot.cases.holding import standing_holds
+from bot.cases.hold_terms import standing_holds
 from bot.cases.targets import can_take, targets_of
 from bot.domain.actions import Action
 from bot.domain.cases import CaseState, CaseView, OperationState

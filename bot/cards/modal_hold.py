@@ -8,7 +8,7 @@ from bot.cards.blocks import Block, section
 from bot.cards.modal_emergency import words_input
 from bot.cards.modal_frames import case_line, meta_of, modal
 from bot.cards.wording import count_of
-from bot.cases.holding import standing_holds
+from bot.cases.hold_terms import standing_holds
 from bot.domain.cases import CaseView
 from bot.domain.subjects import SubjectKind
 from bot.locale import Messages

@@ -17,7 +17,7 @@ from bot.cards.wording import (
     person_name,
     reason_words,
 )
-from bot.cases.holding import standing_holds
+from bot.cases.hold_terms import standing_holds
 from bot.domain.cases import (
     CaseState,
     CaseView,

@@ -15,7 +15,7 @@ from bot.cases.freezing import (
     circumstances,
 )
 from bot.cases.gate import approval_of, brake, database_now, enter
-from bot.cases.holding import keep_after_expiry
+from bot.cases.hold_terms import keep_after_expiry
 from bot.cases.policy import needs_step_up
 from bot.cases.recording import state_before
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny

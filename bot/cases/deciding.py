@@ -22,16 +22,16 @@ from bot.cases.freezing import (
     queue_operations,
 )
 from bot.cases.gate import DISMISS, brake, database_now, enter, judge, state_refusal, undo_refusal
+from bot.cases.hold_terms import holds_of_ours
 from bot.cases.recording import settle
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids, know, stale
-from bot.cases.targets import Target, still_ours, targets_of
+from bot.cases.targets import Target, targets_of
 from bot.domain.actions import Action
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import CaseState, CaseView, OperationState
+from bot.domain.cases import CaseState, CaseView
 from bot.domain.plans import Plan
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
-from bot.domain.subjects import Subject
 from bot.domain.verbs import Verb
 from bot.ledger import audit, caps, cases, operations, posts
 
@@ -296,25 +296,6 @@ async def stop_rest(room: Room, press: Press) -> Decided | Refusal:
         )
     room.bell.ring(OPERATIONS, CARDS, POSTS)
     return Decided(case_id=press.case_id, decision_id=None)
-
-
-def holds_of_ours(view: CaseView) -> tuple[Subject, ...]:
-    """Orders that are held now because a decision of this case held them."""
-    ours = {
-        operation.subject
-        for operation in view.operations
-        if operation.verb is Verb.HOLD
-        and operation.state is OperationState.SUCCEEDED
-        and operation.resolved_by != "dry_run"
-    }
-    return tuple(
-        member.subject
-        for member in view.members
-        if member.subject in ours
-        and member.facts.held_at is not None
-        # One that a colleague put on since is theirs to end.
-        and still_ours(view, Verb.HOLD, member.subject)
-    )
 
 
 async def refund_refusal(

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases import policy as rules
-from bot.cases.deciding import Decided, holds_of_ours
+from bot.cases.deciding import Decided
 from bot.cases.freezing import (
     Choice,
     carry_out,
@@ -18,10 +18,10 @@ from bot.cases.freezing import (
     freeze,
 )
 from bot.cases.gate import EXTEND_HOLD, brake, database_now, enter, state_refusal
+from bot.cases.hold_terms import SYSTEM, standing_holds, warning_hours
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Press, Room, deny, group_ids
-from bot.cases.targets import can_take
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import CaseState, CaseView, Decision, Hold, OperationState
+from bot.domain.cases import CaseState, CaseView, Hold
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject
@@ -29,57 +29,10 @@ from bot.domain.verbs import Verb
 from bot.ledger import audit, cases, holds, posts
 from bot.locale import N_
 
-SYSTEM = "system"
-DRY_RUN = "dry_run"
 LEAST = timedelta(minutes=1)
 """Less than this is no extension."""
 RAN_OUT = N_("The hold has run out")
 _RUNNING = frozenset({CaseState.AWAITING_APPROVAL, CaseState.EXECUTING})
-
-
-def is_person(user_id: str) -> bool:
-    """Whether a decision was a person's; a detection's or the clock's belongs to the whole team."""
-    return user_id != SYSTEM and not user_id.startswith("detection:")
-
-
-def standing_holds(view: CaseView) -> tuple[Subject, ...]:
-    """Orders that this case holds now and that could be released."""
-    facts = {member.subject: member.facts for member in view.members}
-    return tuple(
-        subject for subject in holds_of_ours(view) if can_take(Verb.RELEASE, facts[subject])
-    )
-
-
-async def begin(conn: AsyncConnection, room: Room, case_id: int, decision_id: str) -> None:
-    """A hold took effect: it is now somebody's, and it ends. What else of the decision is held later joins it."""
-    requester = await holds.requester_of(conn, decision_id)
-    owner = requester if is_person(requester) else None
-    until = room.calendar.add_hours(await database_now(conn), room.policy.file.hold_hours)
-    await holds.begin_hold(conn, case_id, decision_id, owner=owner, until=until)
-
-
-async def after_decision(
-    conn: AsyncConnection, room: Room, view: CaseView, decision: Decision
-) -> None:
-    """All operations of a decision have ended: a hold has begun, or nothing is held any more."""
-    if decision.action != "hold":
-        if view.hold is not None and not standing_holds(view):
-            await holds.end_hold(conn, view.case_id)
-    elif any(
-        operation.verb is Verb.HOLD
-        and operation.state is OperationState.SUCCEEDED
-        and operation.resolved_by != DRY_RUN
-        for operation in view.operations
-        if operation.decision_id == decision.decision_id
-    ):
-        await begin(conn, room, view.case_id, decision.decision_id)
-
-
-async def keep_after_expiry(conn: AsyncConnection, room: Room, case_id: int) -> None:
-    """A request that nobody answered keeps the hold, and its owner is reminded once more."""
-    hours = _warning_hours(room)
-    until = room.calendar.add_hours(await database_now(conn), hours)
-    await holds.keep_hold(conn, case_id, until=until)
 
 
 async def extend_hold(room: Room, press: Press, *, words: str) -> Decided | Refusal:
@@ -156,7 +109,7 @@ async def follow_holds(room: Room) -> int:
     """
     async with room.engine.connect() as conn:
         now = await database_now(conn)
-        soon = room.calendar.add_hours(now, _warning_hours(room))
+        soon = room.calendar.add_hours(now, warning_hours(room))
         found = await holds.holds_to_look_at(conn, soon)
     done = 0
     for case_id in found:
@@ -190,7 +143,7 @@ async def _follow(conn: AsyncConnection, room: Room, case_id: int) -> bool:
 async def _warn(
     conn: AsyncConnection, room: Room, view: CaseView, held: tuple[Subject, ...], now: datetime
 ) -> bool:
-    calendar, hours = room.calendar, _warning_hours(room)
+    calendar, hours = room.calendar, warning_hours(room)
     if view.hold is None or not calendar.is_staffed(now):
         return False
     if calendar.add_hours(now, hours) < view.hold.until:
@@ -285,9 +238,3 @@ async def _release(
         ],
     )
     return True
-
-
-def _warning_hours(room: Room) -> float:
-    """Never more than half of the hold itself."""
-    file = room.policy.file
-    return min(file.hold_warning_hours, file.hold_hours / 2)

@@ -148,6 +148,12 @@ class CalendarSection(BaseModel):
             raise ValueError(f"no holidays are known of the country {self.holidays!r}")
         return self
 
+    @property
+    def weekly_hours(self) -> float:
+        """Staffed hours of a week without holidays."""
+        spans = [span for told in self.hours.values() if (span := _span(told)) is not None]
+        return sum((_minutes(end) or 24 * 60) - _minutes(start) for start, end in spans) / 60
+
     def calendar(self, zone: ZoneInfo) -> Calendar:
         spans = {WEEKDAYS.index(day): _span(told) for day, told in self.hours.items()}
         days = frozenset(self.closed)
@@ -168,6 +174,10 @@ def _span(told: str) -> tuple[time, time] | None:
     if end <= start or end > (24, 0):
         return None
     return time(*start), time(0) if end == (24, 0) else time(*end)
+
+
+def _minutes(at: time) -> int:
+    return at.hour * 60 + at.minute
 
 
 @cache
@@ -239,9 +249,20 @@ class PolicyFile(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _has_off_hours(self) -> PolicyFile:
+    def _fits_the_calendar(self) -> PolicyFile:
         if self.off_hours is not None and self.calendar is None:
             raise ValueError("off_hours needs a calendar, which says when nobody is there")
+        longest = max(
+            self.request_lifetime_hours,
+            self.escalate_after_hours,
+            2 * self.hold_hours,
+            self.hold_warning_hours,
+        )
+        # Holidays and closed days take their part of the year, in which all of it must fit.
+        if self.calendar is not None and longest > 26 * self.calendar.weekly_hours:
+            raise ValueError(
+                f"{longest:g} business hours do not fit into half a year of this calendar"
+            )
         return self
 
 

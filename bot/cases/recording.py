@@ -10,15 +10,23 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
-from bot.cases import holding
+from bot.cases import hold_terms
 from bot.cases.gate import UNDOING
 from bot.cases.room import CARDS, POSTS, Room
 from bot.cases.targets import targets_of
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import CaseState, CaseView, Decision, MemberFacts, Operation, OperationState
+from bot.domain.cases import (
+    CaseState,
+    CaseView,
+    Decision,
+    DecisionState,
+    MemberFacts,
+    Operation,
+    OperationState,
+)
 from bot.domain.outcomes import Outcome
 from bot.domain.story import Story, StoryKind
-from bot.domain.subjects import SubjectKind
+from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Verb
 from bot.ledger import audit, cases, operations, posts
 from bot.ledger.operations import ClaimedOperation
@@ -72,9 +80,9 @@ async def record(room: Room, operation: ClaimedOperation, what: str, result: Res
         if (
             operation.verb is Verb.HOLD
             and result.state is OperationState.SUCCEEDED
-            and result.resolved_by != holding.DRY_RUN
+            and result.resolved_by != hold_terms.DRY_RUN
         ):
-            await holding.begin(conn, room, operation.case_id, operation.decision_id)
+            await hold_terms.begin(conn, room, operation.case_id, operation.decision_id)
         if result.state is OperationState.SUCCEEDED and result.outcome is not None:
             await _store_after(conn, operation, result.outcome.after)
         await _tell(conn, operation, result)
@@ -153,18 +161,6 @@ async def _tell(conn: AsyncConnection, operation: ClaimedOperation, result: Resu
     )
 
 
-async def settle_stopped(room: Room, case_id: int) -> None:
-    """Settle a case whose last open operations were stopped by a person."""
-    async with room.engine.begin() as conn:
-        head = await cases.lock_case(conn, case_id)
-        if head is None:
-            return
-        entry = await settle(conn, room, case_id, head.version, head.state)
-        if entry is not None:
-            await audit.append(conn, [entry])
-    room.bell.ring(CARDS, POSTS)
-
-
 async def settle(
     conn: AsyncConnection, room: Room, case_id: int, version: int, state: CaseState
 ) -> AuditEntry | None:
@@ -183,7 +179,7 @@ async def settle(
     decision = view.decision
     mine = [o for o in view.operations if o.decision_id == decision.decision_id]
     to = settled_state(view, decision, mine)
-    await holding.after_decision(conn, room, view, decision)
+    await hold_terms.after_decision(conn, room, view, decision)
     if again and to is CaseState.PARTLY_DONE:
         return None
     closed = to in {CaseState.DONE, CaseState.DISMISSED}
@@ -217,18 +213,51 @@ def settled_state(view: CaseView, decision: Decision, mine: list[Operation]) -> 
     """Where a case goes when all operations of its present decision have ended."""
     if any(operation.state is not OperationState.SUCCEEDED for operation in mine):
         return CaseState.PARTLY_DONE
+    if any(operation.state is OperationState.NEEDS_HUMAN for operation in view.operations):
+        # Of an earlier decision: until somebody says what became of it, nothing is complete.
+        return CaseState.PARTLY_DONE
     if decision.action == "dismiss":
         return CaseState.DISMISSED
     action = registry()[decision.action]
     if action.name == "refund":
         # A case that was opened for the refund alone ends with it.
         return CaseState.OPEN if view.findings else CaseState.DONE
-    if action.name == "release" and decision.requested_by == holding.SYSTEM:
+    if action.name == "release" and decision.requested_by == hold_terms.SYSTEM:
         # A hold that ran out says nothing of what was decided before.
         return CaseState.DONE if _was_done(view, decision) else CaseState.OPEN
     if not action.closes_case and (action.name not in UNDOING or action.name == "release"):
         return CaseState.OPEN
     return CaseState.OPEN if _left_to_decide(view) else CaseState.DONE
+
+
+def state_before(view: CaseView, decision: Decision) -> CaseState:
+    """Where a case stood before a decision that came to nothing, from the decisions that stand."""
+    earlier = [
+        one
+        for one in view.decisions
+        if one.state is DecisionState.APPROVED and one.decision_id != decision.decision_id
+    ]
+    if not earlier or earlier[-1].action not in registry():
+        return CaseState.OPEN
+    mine = [o for o in view.operations if o.decision_id == earlier[-1].decision_id]
+    return settled_state(view, earlier[-1], mine) if mine else CaseState.OPEN
+
+
+def verdict_before(view: CaseView, decision: Decision, subject: Subject) -> str | None:
+    """How a subject was judged by the decisions that stand, without this one."""
+    verdict: str | None = None
+    for one in view.decisions:
+        if one.state is not DecisionState.APPROVED or one.decision_id == decision.decision_id:
+            continue
+        if one.action == "dismiss":
+            verdict = verdict or "good"
+        elif one.action in registry() and subject in {target for _, target in one.targets}:
+            action = registry()[one.action]
+            if action.closes_case:
+                verdict = "fraud"
+            elif action.undo is not None and registry()[action.undo].closes_case:
+                verdict = "good"
+    return verdict
 
 
 def _was_done(view: CaseView, last: Decision) -> bool:
@@ -242,8 +271,19 @@ def _was_done(view: CaseView, last: Decision) -> bool:
 
 
 def _left_to_decide(view: CaseView) -> bool:
-    """Whether a closing action could still act on a judged subject that no decision was about."""
-    decided = {subject for decision in view.decisions for _, subject in decision.targets}
+    """Whether a closing action could still act on a judged subject that none was carried out on."""
+    closing = {
+        decision.decision_id
+        for decision in view.decisions
+        if decision.state is DecisionState.APPROVED
+        and decision.action in registry()
+        and registry()[decision.action].closes_case
+    }
+    decided = {
+        operation.subject
+        for operation in view.operations
+        if operation.decision_id in closing and operation.state is OperationState.SUCCEEDED
+    }
     subjects = {member.subject for member in view.members if member.is_subject} - decided
     return any(
         subject in subjects

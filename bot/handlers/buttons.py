@@ -16,10 +16,10 @@ from bot.cards.case_card import case_card
 from bot.cases.deciding import Decided, decide, stop_rest
 from bot.cases.freezing import Choice
 from bot.cases.gate import EXTEND_HOLD, may_open_modal
+from bot.cases.holding import extended_until
 from bot.cases.opening import claim_case
 from bot.cases.planning import prepare, read_case
 from bot.cases.queueing import take_next
-from bot.cases.recording import settle_stopped
 from bot.cases.room import Press
 from bot.cases.taking_back import take_back
 from bot.cases.undoing import refuse_if_changed
@@ -27,6 +27,7 @@ from bot.detections.detection import Text
 from bot.domain.cases import CaseView
 from bot.domain.clock import WallClock
 from bot.domain.refusals import Refusal, RefusalCode
+from bot.domain.subjects import Subject
 from bot.handlers.desk import Desk, slack_code
 from bot.handlers.payloads import Click
 from bot.handlers.proposals import on_proposal
@@ -176,7 +177,6 @@ async def _stop(desk: Desk, press: Press) -> tuple[Refusal | None, Said | None]:
     answer = await stop_rest(desk.room, press)
     if isinstance(answer, Refusal):
         return answer, None
-    await settle_stopped(desk.room, press.case_id)
     return None, lambda messages: answers.rest_stopped(press.case_id, messages=messages)
 
 
@@ -197,9 +197,19 @@ async def _open_modal(desk: Desk, click: Click, name: str) -> Refusal | None:
 
 
 async def show_modal(
-    desk: Desk, press: Press, name: str, *, view: CaseView, trigger_id: str
+    desk: Desk,
+    press: Press,
+    name: str,
+    *,
+    view: CaseView,
+    trigger_id: str,
+    only: Subject | None = None,
 ) -> Refusal | None:
-    """Open a modal at once, since a trigger lives three seconds, and fill it in as an errand."""
+    """Open a modal at once, since a trigger lives three seconds, and fill it in as an errand.
+
+    Args:
+        only: what somebody typed: others of its kind that the case has are left out.
+    """
     messages = await desk.messages_of(press.user_id)
     try:
         opened = await desk.client.views_open(
@@ -208,11 +218,13 @@ async def show_modal(
     except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
         logger.warning("a modal could not be opened: %s", slack_code(error))
         return Refusal(code=RefusalCode.TRY_AGAIN)
-    desk.errands.start(_fill_in(desk, press, name, view, str(opened["view"]["id"])))
+    desk.errands.start(_fill_in(desk, press, name, view, str(opened["view"]["id"]), only))
     return None
 
 
-async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id: str) -> None:
+async def _fill_in(
+    desk: Desk, press: Press, name: str, view: CaseView, view_id: str, only: Subject | None
+) -> None:
     messages = await desk.messages_of(press.user_id)
     now = desk.room.clock.now()
     match name:
@@ -222,9 +234,7 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
         case "break_glass" if view.decision is not None:
             filled = modals.break_glass_modal(view, view.decision, messages=messages, tz=desk.tz)
         case "extend_hold" if view.hold is not None:
-            until = desk.room.calendar.add_hours(
-                max(WallClock().now(), view.hold.until), desk.room.policy.file.hold_hours
-            )
+            until = extended_until(desk.room, view.hold, WallClock().now())
             filled = modals.extend_hold_modal(view, until=until, messages=messages, tz=desk.tz)
         case "dismiss":
             filled = modals.dismiss_modal(view, messages=messages)
@@ -250,7 +260,7 @@ async def _fill_in(desk: Desk, press: Press, name: str, view: CaseView, view_id:
         case _:
             prepared = await refuse_if_changed(
                 desk.room, desk.reader.facts, press, name
-            ) or await prepare(desk.room, desk.api, press, name)
+            ) or await prepare(desk.room, desk.api, press, name, only=only)
             if isinstance(prepared, Refusal):
                 filled = modals.message_modal(
                     await desk.sentence(press.user_id, prepared), messages=messages

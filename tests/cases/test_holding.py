@@ -211,6 +211,19 @@ async def test_two_people_who_extend_it_at_once_extend_it_once(room: Room) -> No
     assert 47.8 < hours_from_now(await reread(room, view)) <= 48
 
 
+async def test_a_hold_never_ends_later_than_two_periods_from_now(room: Room) -> None:
+    view = await a_hold(room)
+    assert isinstance(await extend_hold(room, press_of(view, AGENT), words=WHY), Decided)
+    view = await reread(room, view)
+    assert 47.9 < hours_from_now(view) <= 48
+    again = await extend_hold(room, press_of(view, AGENT), words=WHY)
+    assert isinstance(again, Refusal)
+    assert again.code is RefusalCode.NOTHING_TO_DO
+    await pass_hours(room, 10)
+    assert isinstance(await extend_hold(room, press_of(view, AGENT), words=WHY), Decided)
+    assert 47.9 < hours_from_now(await reread(room, view)) <= 48
+
+
 async def test_only_who_may_extend_it_does_and_only_what_is_on_hold(room: Room) -> None:
     view = await a_hold(room)
     answer = await extend_hold(room, press_of(view, ENGINEER), words=WHY)
@@ -309,6 +322,9 @@ async def test_what_was_judged_fraud_is_not_released_because_nobody_looked(room:
 
 
 async def test_a_closed_case_stays_closed_when_its_hold_runs_out(room: Room) -> None:
+    """As in a shop that cannot cancel, so that a suspension is all that is left to decide."""
+    async with room.engine.begin() as conn:
+        await conn.execute(text("DELETE FROM ledger.capabilities WHERE verb = 'cancel'"))
     view = await a_hold(room)
     suspended = replace(cancel_choice(suspend=("buyer-of-O-1",)), action="suspend")
     asked = await decide(room, press_of(view, LEAD), suspended)

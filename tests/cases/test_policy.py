@@ -161,6 +161,14 @@ def test_somebody_of_another_workspace_is_nobody_here() -> None:
         ("roles: {}\nactions: {}\ncalendar: {hours: {mon: '18:00-09:00'}}", "must look like"),
         ("roles: {}\nactions: {}\ncalendar: {hours: {}}", "calendar.hours"),
         (
+            "roles: {}\nactions: {}\ncalendar: {hours: {mon: '09:00-10:00'}}\nhold_hours: 24",
+            "48 business hours do not fit",
+        ),
+        (
+            "roles: {}\nactions: {}\noff_hours: {detections: [x], caps: {JPY: 1}, count: 1}",
+            "off_hours needs a calendar",
+        ),
+        (
             "roles: {}\nactions: {}\ncalendar: {hours: {mon: '09:00-18:00'}, holidays: XX}",
             "no holidays are known",
         ),
