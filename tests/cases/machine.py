@@ -22,7 +22,7 @@ from bot.cases.opening import open_by_hand, open_findings
 from bot.cases.pausing import pause, propose_resume
 from bot.cases.planning import read_case
 from bot.cases.policy import ActionRule, Cap, Policy, Tier
-from bot.cases.recording import Result, record, settle_stopped
+from bot.cases.recording import Result, record
 from bot.cases.room import Press, Room
 from bot.cases.taking_back import take_back
 from bot.cases.targets import targets_of
@@ -445,9 +445,7 @@ class CaseRoomMachine(RuleBasedStateMachine):
         self._stop(self._case(number, "executing"), user)
 
     def _stop(self, view: CaseView, user: str) -> None:
-        answer = self._pressed(user, view, 0, lambda press: stop_rest(self.room, press))
-        if isinstance(answer, Decided):
-            self.do(settle_stopped(self.room, view.case_id))
+        self._pressed(user, view, 0, lambda press: stop_rest(self.room, press))
 
     @precondition(lambda self: self._in_state("executing", "awaiting_approval"))
     @rule(number=st.integers(0, 3), run_out=st.sampled_from([False, False, True]))
@@ -590,7 +588,7 @@ class CaseRoomMachine(RuleBasedStateMachine):
         outcome = Outcome(
             kind=kind,
             code="already_shipped" if kind is OutcomeKind.REFUSED else None,
-            after=AFTER[operation.verb] if kind is OutcomeKind.SUCCEEDED else {},
+            after=AFTER.get(operation.verb, {}) if kind is OutcomeKind.SUCCEEDED else {},
         )
         attempts = operation.claim.attempts
         what = "send" if operation.state is OperationState.QUEUED else "lookup"
@@ -604,7 +602,7 @@ class CaseRoomMachine(RuleBasedStateMachine):
             what = "send"
             if not await self._start(operation, what):
                 return
-            sent = Outcome(kind=OutcomeKind.SUCCEEDED, after=AFTER[operation.verb])
+            sent = Outcome(kind=OutcomeKind.SUCCEEDED, after=AFTER.get(operation.verb, {}))
             result = result_of_send(sent, resolved_by="resend", attempts=attempts)
         else:
             result = result_of_lookup(outcome, attempts=attempts)
