@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -199,11 +200,19 @@ class Executor:
             return
         async with self._room.engine.begin() as conn:
             held = await operations.start_attempt(conn, operation.claim, "send")
+            # Judged since it was decided, as in the minute in which it could be taken back.
+            pays_a_suspect = operation.verb is Verb.REFUND and await operations.pays_a_suspect(
+                conn, operation.decision_id, operation.subject
+            )
             if held:
                 await audit.append(conn, [_sent(operation, resolved_by)])
         if not held:
             return
         self._begun.add(_held(operation))
+        if pays_a_suspect and operation.maybe_received == 0:
+            judged = Result(state=OperationState.FAILED, code="judged_fraud", resolved_by="answer")
+            await record(self._room, operation, "send", judged)
+            return
         if self._is_late(operation):
             await record(self._room, operation, "send", _never_sent(operation))
             return
@@ -214,6 +223,9 @@ class Executor:
             body=operation.body,
             timeout_s=self._send_timeout_s,
         )
+        if operation.verb is Verb.REMOVE_FOLLOWS and outcome.code == "nothing_to_remove":
+            # Older follows stay by intention, so an account that has no newer ones is as was wanted.
+            outcome = replace(outcome, kind=OutcomeKind.SUCCEEDED)
         result = result_of_send(
             outcome,
             resolved_by=resolved_by,

@@ -82,7 +82,7 @@ async def prepare(
     """Fetch and keep the plans of an action for a case, for a modal to show to this person.
 
     Args:
-        only: of one member alone.
+        only: of this member alone among those of its kind; what comes along with it stays.
         amount: of a refund that is not of all that is left.
         timeout_s: how long the marketplace may take; a submission has no more than Slack waits for.
     """
@@ -90,7 +90,11 @@ async def prepare(
     if isinstance(view, Refusal):
         return view
     action = registry()[action_name]
-    targets = tuple(t for t in targets_of(action, view) if only is None or t[1] == only)
+    targets = tuple(
+        (verb, subject)
+        for verb, subject in targets_of(action, view)
+        if only is None or subject == only or subject.kind is not only.kind
+    )
     if not targets:
         return Refusal(code=RefusalCode.NOTHING_TO_DO, action=action_name, case_id=view.case_id)
     plans = await fetch_plans(api, action, targets, timeout_s=timeout_s, amount=amount)

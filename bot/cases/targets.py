@@ -31,7 +31,8 @@ def can_take(verb: Verb, facts: MemberFacts) -> bool:
         case Verb.REINSTATE:
             return facts.suspended_at is not None
         case Verb.TAKEDOWN:
-            return facts.status not in {"removed", "hidden"}
+            # One that a suspension hides comes back with its seller: only what is removed stays away.
+            return facts.status != "removed"
         case Verb.RESTORE:
             return facts.status in {"removed", "hidden"}
         case Verb.REMOVE_POST:
@@ -56,7 +57,7 @@ def shows(verb: Verb, facts: MemberFacts) -> bool:
         case Verb.REINSTATE:
             return facts.suspended_at is None and facts.status == "active"
         case Verb.TAKEDOWN:
-            return facts.status in {"removed", "hidden"}
+            return facts.status == "removed"
         case Verb.RESTORE:
             return facts.status == "active"
         case Verb.REFUND | Verb.WARN | Verb.REMOVE_POST | Verb.RESTORE_POST | Verb.REMOVE_FOLLOWS:

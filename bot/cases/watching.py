@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from bot.cases.gate import database_now
 from bot.cases.room import CARDS, POSTS, Room
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseState, MemberFacts
@@ -26,18 +28,24 @@ def what_matters(facts: MemberFacts) -> tuple[object, ...]:
     )
 
 
-async def members_to_watch(room: Room) -> dict[int, list[Subject]]:
-    """Members of every open case, by case."""
+async def members_to_watch(room: Room) -> tuple[datetime, dict[int, list[Subject]]]:
+    """The moment by the database's clock, and the members of every open case, by case."""
     async with room.engine.connect() as conn:
-        return await cases.open_members(conn)
+        return await database_now(conn), await cases.open_members(conn)
 
 
 async def note_changes(
-    room: Room, case_id: int, subjects: Sequence[Subject], facts: Mapping[Subject, MemberFacts]
+    room: Room,
+    case_id: int,
+    subjects: Sequence[Subject],
+    facts: Mapping[Subject, MemberFacts],
+    *,
+    asked_at: datetime | None = None,
 ) -> int:
     """Take over what has changed; a change that matters moves the version. Returns how many did.
 
-    Nothing moves while operations run: what they change is ours.
+    Nothing moves while operations run: what they change is ours. Nor where one has ended since it was
+    asked for (`asked_at`, by the database's clock): what was read is older than what we know.
     """
     async with room.engine.begin() as conn:
         head = await cases.lock_case(conn, case_id)
@@ -48,6 +56,15 @@ async def note_changes(
         }:
             return 0
         view = await cases.read_view(conn, case_id)
+        if (
+            asked_at is not None
+            and view is not None
+            and any(
+                operation.ended_at is not None and operation.ended_at >= asked_at
+                for operation in view.operations
+            )
+        ):
+            return 0
         known = {member.subject: member.facts for member in view.members} if view else {}
         changed: list[tuple[Subject, MemberFacts]] = []
         for subject in subjects:

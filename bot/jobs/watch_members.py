@@ -12,7 +12,7 @@ BATCH = 500
 
 async def watch_members(room: Room, reader: MarketReader) -> int:
     """Read every open member again, in batches; returns how many changed in a way that matters."""
-    by_case = await members_to_watch(room)
+    asked_at, by_case = await members_to_watch(room)
     awaited = await cases_by_hand(room)
     subjects = list(dict.fromkeys(subject for members in by_case.values() for subject in members))
     facts = {}
@@ -20,7 +20,7 @@ async def watch_members(room: Room, reader: MarketReader) -> int:
         facts.update(await reader.facts(subjects[start : start + BATCH]))
     changed = 0
     for case_id, members in by_case.items():
-        changed += await note_changes(room, case_id, members, facts)
+        changed += await note_changes(room, case_id, members, facts, asked_at=asked_at)
         if case_id in awaited:
             changed += await note_seen(room, case_id, facts)
     return changed

@@ -484,15 +484,25 @@ async def overdue_waits(conn: AsyncConnection) -> Sequence[int]:
 
 
 async def set_verdicts(
-    conn: AsyncConnection, case_id: int, verdict: str | None, subjects: Collection[Subject] | None
+    conn: AsyncConnection,
+    case_id: int,
+    verdict: str | None,
+    subjects: Collection[Subject] | None,
+    *,
+    only_unset: bool = False,
 ) -> None:
-    """Label members and the findings about them; None stands for all of the case."""
+    """Label members and the findings about them; None stands for all of the case.
+
+    Args:
+        only_unset: leave alone what was judged already.
+    """
     ids = None if subjects is None else [f"{subject.kind}:{subject.id}" for subject in subjects]
-    params = {"case_id": case_id, "verdict": verdict, "ids": ids}
+    params = {"case_id": case_id, "verdict": verdict, "ids": ids, "only_unset": only_unset}
     await conn.execute(
         text(
             """UPDATE ledger.case_members SET verdict = :verdict
-                WHERE case_id = :case_id AND (cast(:ids AS text[]) IS NULL
+                WHERE case_id = :case_id AND NOT (:only_unset AND verdict IS NOT NULL)
+                  AND (cast(:ids AS text[]) IS NULL
                    OR subject_kind || ':' || subject_id = ANY(cast(:ids AS text[])))"""
         ),
         params,
@@ -500,7 +510,8 @@ async def set_verdicts(
     await conn.execute(
         text(
             """UPDATE ledger.findings SET verdict = :verdict
-                WHERE case_id = :case_id AND (cast(:ids AS text[]) IS NULL
+                WHERE case_id = :case_id AND NOT (:only_unset AND verdict IS NOT NULL)
+                  AND (cast(:ids AS text[]) IS NULL
                    OR subject_kind || ':' || subject_id = ANY(cast(:ids AS text[]))
                    OR EXISTS (SELECT FROM jsonb_array_elements_text(body -> 'order_ids') o(id)
                                WHERE 'order:' || o.id = ANY(cast(:ids AS text[]))))"""

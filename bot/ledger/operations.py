@@ -302,6 +302,39 @@ async def stop_queued(conn: AsyncConnection, decision_id: str) -> int:
     return result.rowcount
 
 
+async def nothing_sent(conn: AsyncConnection, decision_id: str) -> bool:
+    """Whether of a decision nothing was sent and nothing can be any more."""
+    stopped: bool = (
+        await conn.execute(
+            text(
+                """SELECT bool_and(state = 'stopped' AND sends = 0) FROM ledger.operations
+                    WHERE decision_id = :decision_id"""
+            ),
+            {"decision_id": decision_id},
+        )
+    ).scalar_one()
+    return bool(stopped)
+
+
+async def pays_a_suspect(conn: AsyncConnection, decision_id: str, subject: Subject) -> bool:
+    """Whether a refund would go another way than back to the card, of an order judged fraudulent by now."""
+    pays: bool = (
+        await conn.execute(
+            text(
+                """SELECT EXISTS (
+                     SELECT FROM ledger.decisions d, jsonb_array_elements(d.plans) p
+                      WHERE d.decision_id = :decision_id AND p ->> 'verb' = 'refund'
+                        AND p -> 'subject' ->> 'id' = :id AND coalesce(p ->> 'refund_route', '') <> 'card')
+                   AND EXISTS (
+                     SELECT FROM ledger.case_members
+                      WHERE subject_kind = :kind AND subject_id = :id AND verdict = 'fraud')"""
+            ),
+            {"decision_id": decision_id, "kind": subject.kind.value, "id": subject.id},
+        )
+    ).scalar_one()
+    return pays
+
+
 async def count_open(conn: AsyncConnection, case_id: int) -> int:
     """How many operations of the case have not ended."""
     count: int = (

@@ -267,7 +267,7 @@ async def test_the_database_itself_refuses_an_own_approval(room: Room) -> None:
     [
         "UPDATE ledger.decisions SET targets = '[]'",
         "UPDATE ledger.decisions SET state = 'approved'",
-        "UPDATE ledger.cases SET state = 'done', closed_at = clock_timestamp()",
+        "UPDATE ledger.cases SET state = 'dismissed', closed_at = clock_timestamp()",
         "UPDATE ledger.cases SET version = 1",
     ],
 )

@@ -61,7 +61,9 @@ async def act_on(desk: Desk, call: CommandCall, subject: Subject, action: str) -
     allowed = await may_open_modal(desk.room, press, action)
     if isinstance(allowed, Refusal):
         return allowed
-    refusal = await show_modal(desk, press, action, view=allowed, trigger_id=call.trigger_id)
+    refusal = await show_modal(
+        desk, press, action, view=allowed, trigger_id=call.trigger_id, only=subject
+    )
     if refusal is not None:
         return refusal
     return answers.case_opened(opened, messages=await desk.messages_of(call.user_id))

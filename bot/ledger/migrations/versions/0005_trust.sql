@@ -110,3 +110,23 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
+-- A request that comes to nothing leaves the case as it stood before: also one that was done.
+CREATE OR REPLACE FUNCTION ledger.check_case_move() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.version < OLD.version OR NEW.revision < OLD.revision THEN
+        RAISE EXCEPTION 'version and revision of a case never fall';
+    END IF;
+    IF NEW.state <> OLD.state AND (OLD.state || '>' || NEW.state) NOT IN (
+        'open>awaiting_approval', 'open>executing', 'open>dismissed',
+        'awaiting_approval>open', 'awaiting_approval>executing',
+        'awaiting_approval>partly_done', 'awaiting_approval>done',
+        'executing>open', 'executing>partly_done', 'executing>done', 'executing>dismissed',
+        'partly_done>awaiting_approval', 'partly_done>executing', 'partly_done>dismissed', 'partly_done>done',
+        'partly_done>open',
+        'done>awaiting_approval', 'done>executing'
+    ) THEN
+        RAISE EXCEPTION 'a case cannot move from % to %', OLD.state, NEW.state;
+    END IF;
+    RETURN NEW;
+END $$;
