@@ -27,17 +27,40 @@ _EMOJI = re.compile(r"(?<!\d):(?=[\w+'-]+:)")
 _SCHEME = re.compile(r"(?<=[A-Za-z]):(?=//|[^\s:]+@|\+?\d{4})")
 _DOMAIN = re.compile(r"(?<=[\w-])\.(?=[^\W\d_]{2})")
 
+# Text that runs from right to left takes the numbers beside it along, amounts among them, unless it is
+# isolated. Only these two of the direction signs are let through, in pairs that hold such text.
+_OPEN, _CLOSE = "\u2068", "\u2069"
+_ISOLATES = {ord(_OPEN): None, ord(_CLOSE): None}
+_ISOLATED = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}")
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+
 _FORMULA = frozenset("=+-@＝＋－＠")
 _BLANKS = frozenset("\t\r\n")
 
 
 def user_text(value: str, limit: int) -> str:
-    """Text for a `plain_text` field: one line, at most `limit` characters, an ellipsis where it was cut."""
+    """Text for a `plain_text` field: one line, at most `limit` characters, an ellipsis where it was cut.
+
+    What runs from right to left is isolated, so that it moves nothing that stands beside it.
+    """
     # Bounds the work: of a book nobody needs more than its beginning.
     beginning = value[: limit * _RAW_PER_SIGN + 256]
     text = _clean(beginning)
-    if len(text) <= limit and len(beginning) == len(value):
+    fits = len(text) <= limit and len(beginning) == len(value)
+    if fits and not _turns(_ISOLATED.sub("", text)):
         return text
+    bare = text.translate(_ISOLATES)
+    if not _turns(bare):
+        return bare if fits else _shortened(bare, limit)
+    room = limit - 2
+    if room < 1:
+        return ELLIPSIS[:limit]
+    fits = len(bare) <= room and len(beginning) == len(value)
+    shown = bare if fits else _shortened(bare, room)
+    return f"{_OPEN}{shown}{_CLOSE}" if _turns(shown) else shown
+
+
+def _shortened(text: str, limit: int) -> str:
     return _cut(text, max(limit - len(ELLIPSIS), 0)).rstrip() + ELLIPSIS
 
 
@@ -62,10 +85,32 @@ def cell_text(value: object) -> str:
 
 
 def _clean(value: str) -> str:
-    spaced = _BLANK.sub(" ", unicodedata.normalize("NFC", value))
+    spaced = _paired(_BLANK.sub(" ", unicodedata.normalize("NFC", value)))
     # Once more: what was taken out may have stood between a letter and its mark.
     kept = unicodedata.normalize("NFC", "".join(_kept(spaced)))
     return _BLANK.sub(" ", kept).strip()
+
+
+def _paired(text: str) -> str:
+    """Without isolates that are not in pairs, or have nothing to hold."""
+    if _OPEN not in text and _CLOSE not in text:
+        return text
+    made: list[str] = []
+    end = 0
+    for pair in _ISOLATED.finditer(text):
+        made.append(text[end : pair.start()].translate(_ISOLATES))
+        made.append(pair[0] if _turns(pair[1]) else pair[1])
+        end = pair.end()
+    return "".join(made) + text[end:].translate(_ISOLATES)
+
+
+def _turns(text: str) -> bool:
+    """Whether something in it runs from right to left."""
+    return not text.isascii() and any(
+        unicodedata.bidirectional(sign) in _RIGHT_TO_LEFT
+        and unicodedata.category(sign) not in _UNSAFE
+        for sign in text
+    )
 
 
 def _kept(text: str) -> Iterator[str]:
@@ -79,7 +124,11 @@ def _kept(text: str) -> Iterator[str]:
             continue
         marks = 0
         joins = sign == _JOINER and _joins_pictures(text, index)
-        if joins or not (unicodedata.category(sign) in _UNSAFE or sign in _FILLERS):
+        if (
+            joins
+            or sign in {_OPEN, _CLOSE}
+            or not (unicodedata.category(sign) in _UNSAFE or sign in _FILLERS)
+        ):
             yield sign
 
 

@@ -51,6 +51,46 @@ def test_a_cut_splits_no_letter_and_shows(value: str, limit: int, text: str) -> 
     assert user_text(value, limit) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        ("שלום", 100, "\u2068שלום\u2069"),
+        ("a שלום 12", 100, "\u2068a שלום 12\u2069"),
+        # An isolate that somebody opened and did not close, or closed without having opened it.
+        ("\u2068abc", 100, "abc"),
+        ("\u2069שלום\u2068", 100, "\u2068שלום\u2069"),
+        ("\u2068abc\u2069", 100, "abc"),
+        ("\u2067שלום", 100, "\u2068שלום\u2069"),
+        # A line of ours with names that are isolated already.
+        ("12 \u2068שלום\u2069 34", 100, "12 \u2068שלום\u2069 34"),
+        ("\u2068\u2068שלום\u2069\u2069", 100, "\u2068שלום\u2069"),
+        ("שלום", 5, "\u2068של…\u2069"),
+        ("שלום", 2, "…"),
+        ("12 \u2068שלום\u2069 34", 6, "12…"),
+        ("12 \u2068שלום\u2069 34", 9, "\u206812 שלו…\u2069"),
+    ],
+)
+def test_text_from_right_to_left_is_isolated(value: str, limit: int, text: str) -> None:
+    assert user_text(value, limit) == text
+    assert len(text) <= limit
+
+
+RIGHT_TO_LEFT = st.text("ab1 שم\u2068\u2069\u2067\u202e\u0301é", max_size=40)
+
+
+@given(RIGHT_TO_LEFT, st.integers(1, 30))
+def test_isolates_are_paired_however_text_is_cut(value: str, limit: int) -> None:
+    once = user_text(value, limit)
+    assert len(once) <= limit
+    assert user_text(once, limit) == once
+    depth = 0
+    for sign in once:
+        depth += {"\u2068": 1, "\u2069": -1}.get(sign, 0)
+        assert depth in {0, 1}
+        assert depth == 1 or unicodedata.bidirectional(sign) not in {"R", "AL", "AN"}
+    assert depth == 0
+
+
 def test_a_book_is_cut_however_much_of_it_cannot_be_seen() -> None:
     assert user_text("山" * 1_000_000, 10) == "山" * 9 + "…"
     assert user_text("\u200b" * 1_000_000 + "tail", 10) == "…"
