@@ -138,6 +138,16 @@ async def test_the_nights_sum_stays_under_its_cap_dearest_first(room: Room) -> N
     ]
 
 
+async def test_what_hit_the_cap_is_told_once_however_often_it_is_found(room: Room) -> None:
+    room = at_night(room, yen=1000)
+    await found(room, "O-1")
+    again = await found(room, "O-1", window_key="w2", amount=99_999)
+    assert len(again.findings) == 2
+    assert held(again) == []
+    assert len(await told(room, "night_held")) == 1
+    assert await tags(room, "detection:hold:%") == ["detection:hold:left"]
+
+
 async def test_no_more_orders_than_the_count_and_no_unlisted_currency(room: Room) -> None:
     view = await found(at_night(room, count=2), "O-1", "O-2", "O-3")
     assert len(held(view)) == 2
