@@ -52,7 +52,7 @@ from bot.handlers.listeners import make_app
 from bot.handlers.step_up import BACK as STEP_UP_BACK
 from bot.handlers.step_up import PATH as STEP_UP_PATH
 from bot.handlers.step_up import StepUpPages, email_in_slack
-from bot.jobs.anchor_audit import anchor_audit
+from bot.jobs.anchor_audit import anchor_audit, keep_head
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
 from bot.jobs.reconcile import alarm, reconcile
@@ -257,6 +257,17 @@ class Bot:
             sync_people(self.room, self._client), sync_capabilities(self.room, self._api)
         )
         await compare_again(self.room)
+        await self._anchor_audit()
+
+    async def _anchor_audit(self) -> None:
+        """At the start too, so that what was written while nobody kept heads is not left open for an hour."""
+        folder = self._settings.anchor_dir
+        if folder is None:
+            return
+        try:
+            await keep_head(self.room, folder)
+        except SayableError as error:
+            logger.warning("%s", error)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""

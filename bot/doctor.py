@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
 import aiohttp
@@ -23,6 +24,7 @@ from bot.domain.errors import SayableError
 from bot.domain.findings import Mode, Severity
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.handlers.identity import ProviderAwayError
+from bot.jobs.anchor_audit import check_age
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
 from bot.market.marketplace import MarketUnreachable
@@ -83,6 +85,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         ("words", _examine_glossary),
         ("detections", _examine_detections),
         ("ledger", _examine_ledger),
+        ("audit anchors", _examine_anchors),
         ("marketplace database", _examine_reader),
         ("marketplace API", _examine_marketplace),
         ("identity provider", _examine_provider),
@@ -163,6 +166,12 @@ async def _examine_ledger(settings: Settings) -> str:
         return f"Postgres {version}, {seq} audit entries"
     finally:
         await engine.dispose()
+
+
+async def _examine_anchors(settings: Settings) -> str:
+    if settings.anchor_dir is None:
+        return "none: only digests tell the head of the audit log"
+    return await asyncio.to_thread(check_age, settings.anchor_dir, datetime.now(UTC))
 
 
 async def _examine_reader(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.cases.room import Room
@@ -18,9 +18,17 @@ from bot.jobs.ticker import Tick
 from bot.ledger import audit
 
 PREFIX = "audit-head-"
+_NAME = f"{PREFIX}%Y%m%dT%H%M%S.%fZ.json"
+TOO_OLD = timedelta(hours=2)
+"""An anchor is written every hour: when two were missed, somebody must look."""
 
 
 async def anchor_audit(room: Room, folder: Path, _: Tick) -> None:
+    """Every hour; see keep_head."""
+    await keep_head(room, folder)
+
+
+async def keep_head(room: Room, folder: Path) -> None:
     """One file with one line: when, how many entries, the whole hash of the last one, and the anchor before.
 
     Raises:
@@ -48,7 +56,7 @@ def write_anchor(folder: Path, seq: int, head: str, at: datetime) -> Path:
             "previous": {"seq": before.seq, "hash": before.hash} if before else None,
         }
     )
-    path = folder / f"{PREFIX}{at:%Y%m%dT%H%M%S.%f}Z.json"
+    path = folder / at.strftime(_NAME)
     with path.open("x", encoding="ascii") as file:
         file.write(line + "\n")
         file.flush()
@@ -65,3 +73,24 @@ def newest_anchor(folder: Path) -> Anchor | None:
             # Half of a file, as after a power cut: the one before it still counts.
             continue
     return None
+
+
+def check_age(folder: Path, now: datetime) -> str:
+    """When the newest anchor was written, in words.
+
+    Raises:
+        SayableError: the newest is older than two hours.
+    """
+    newest = max((path.name for path in folder.glob(f"{PREFIX}*.json")), default=None)
+    if newest is None:
+        return f"none in {folder} yet: the bot writes one at its start"
+    try:
+        at = datetime.strptime(newest, _NAME).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise SayableError(f"ANCHOR_DIR holds {newest}, which is no anchor of ours.") from error
+    if now - at > TOO_OLD:
+        raise SayableError(
+            f"The newest head of the audit log in ANCHOR_DIR is of {at:%Y-%m-%d %H:%M} UTC, and one is due every"
+            f" hour: is the bot running, and is {folder} writable?"
+        )
+    return f"the newest head is of {at:%Y-%m-%d %H:%M} UTC"
