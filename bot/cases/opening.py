@@ -12,7 +12,7 @@ from bot.cases.policy import judge_step, no_role
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room, deny, know
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import MemberFacts
-from bot.domain.findings import Finding, Mode, Severity
+from bot.domain.findings import LEDGER_DRIFT, Finding, Mode, Severity
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject, SubjectKind
@@ -75,7 +75,9 @@ async def _open_finding(
     if finding.mode is Mode.SHADOW:
         return Opened(new=1)
     actor = f"detection:{finding.detection}"
-    standing = await cases.standing_finding(conn, finding, finding_id, now)
+    # What we and the marketplace disagree on is news each time, also about a subject with an open case.
+    each = finding.detection == LEDGER_DRIFT
+    standing = None if each else await cases.standing_finding(conn, finding, finding_id, now)
     if standing is not None:
         await cases.suppress_finding(conn, finding_id, standing)
         await audit.append(
@@ -125,7 +127,7 @@ async def _open_finding(
         )
         kind, tag = StoryKind.FINDING_JOINED, AuditTag.FINDING_JOINED
         joined = [member for member in members if member[0] in added]
-        again = await cases.told_before(conn, case_id, finding_id)
+        again = not each and await cases.told_before(conn, case_id, finding_id)
     # What a detection says of a case again is no news, but for what it adds; the log has all of it.
     if joined or not again:
         await _tell(conn, case_id, finding, finding_id, kind, joined, evidence=not again)

@@ -15,7 +15,7 @@ from bot.cases.room import POSTS, Room
 from bot.cases.targets import shows
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import MemberFacts, OperationState
-from bot.domain.findings import Evidence, EvidenceType, Finding, Mode, Severity
+from bot.domain.findings import LEDGER_DRIFT, Evidence, EvidenceType, Finding, Mode, Severity
 from bot.domain.notices import Notice, NoticeKind
 from bot.domain.outcomes import Outcome, OutcomeKind
 from bot.domain.plans import StepState
@@ -27,7 +27,6 @@ from bot.ledger.operations import EndedOperation, Overdue
 from bot.market.marketplace import Marketplace, MarketUnreachable, StoredOperation
 
 FactsOf = Callable[[Sequence[Subject]], Awaitable[Mapping[Subject, MemberFacts]]]
-DRIFT = "ledger_drift"
 KEY_PREFIX = "op_"
 PAYING_STEPS = frozenset({"void_payment", "refund_payment"})
 SETTLED_S = 120.0
@@ -284,7 +283,7 @@ def _finding(drift: Drift, now: datetime) -> Finding:
         value=f"{drift.verb} {drift.key}",
     )
     return Finding(
-        detection=DRIFT,
+        detection=LEDGER_DRIFT,
         detection_hash="",
         title_ja="台帳とマーケットの食い違い",
         title_en="Ledger and marketplace disagree",

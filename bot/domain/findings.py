@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from bot.domain.subjects import Subject
 
+LEDGER_DRIFT = "ledger_drift"
+"""The name under which the bot itself reports what ledger and marketplace disagree on."""
+
 
 class Severity(StrEnum):
     """P1: act within 15 minutes; P2: today; P3: digest only."""

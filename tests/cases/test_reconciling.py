@@ -234,6 +234,29 @@ async def test_one_key_that_was_done_twice_is_found(room: Room, shop: Shop) -> N
     assert await findings(room) == ["twice"]
 
 
+async def test_a_second_difference_about_one_subject_is_told_as_well(
+    room: Room, shop: Shop
+) -> None:
+    lost = [
+        StoredOperation(key=key, verb=Verb.HOLD, subject=an_order("O-1"), is_done=True)
+        for key in ("op_lost_0001", "op_lost_0002")
+    ]
+    for received in (lost[:1], lost, lost):
+        await reconcile(room, marketplace(Told(shop, received)), nothing_known, since=None)
+    assert await findings(room) == ["done", "done"]
+    async with room.engine.connect() as conn:
+        told = (
+            await conn.execute(
+                text(
+                    """SELECT count(*) AS posts, count(DISTINCT f.case_id) AS cases
+                         FROM ledger.findings f
+                         JOIN ledger.posts p ON p.dedupe_key = 'finding:' || f.finding_id"""
+                )
+            )
+        ).one()
+    assert (told.posts, told.cases) == (2, 1)
+
+
 async def test_others_keys_are_none_of_our_business(room: Room, shop: Shop) -> None:
     other = StoredOperation(key="zendesk-1", verb=Verb.HOLD, subject=an_order("O-1"), is_done=True)
     assert await reconcile(room, marketplace(Told(shop, [other])), nothing_known, since=None) == 0
