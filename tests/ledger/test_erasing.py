@@ -11,7 +11,7 @@ from bot.cases.deciding import dismiss
 from bot.cases.opening import open_findings
 from bot.cases.room import Room
 from bot.domain.errors import SayableError
-from bot.domain.findings import Evidence, EvidenceType
+from bot.domain.findings import Evidence, EvidenceType, Mode
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
 from bot.ledger.erasing import erase_subject
@@ -40,7 +40,10 @@ async def everything(room: Room) -> str:
     """All tables of the ledger as text."""
     told = []
     async with room.engine.connect() as conn:
-        for table in ("case_members", "findings", "notes", "decisions", "posts", "audit_entries"):
+        tables = await conn.execute(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'ledger' ORDER BY 1")
+        )
+        for table in tables.scalars().all():
             rows = await conn.execute(text(f"SELECT t::text FROM ledger.{table} t"))
             told += list(rows.scalars())
     return "\n".join(told)
@@ -51,6 +54,11 @@ async def test_an_erasure_leaves_no_name_and_the_log_whole(
 ) -> None:
     case_id = await a_case_with_a_name(room)
     view = await the_case_of(room, "O-1")
+    # One more that was only recorded: no case of its own.
+    seen = replace(
+        view.findings[0], window_key="w2", mode=Mode.SHADOW, evidence=view.findings[0].evidence
+    )
+    await open_findings(room, [seen], {})
     await dismiss(room, press_of(view, "U0SATO"), reason="Ordinary order", note=CANARY)
     async with room.engine.begin() as conn:
         await conn.execute(
@@ -66,6 +74,8 @@ async def test_an_erasure_leaves_no_name_and_the_log_whole(
     async with room.engine.connect() as conn:
         entries = (await conn.execute(text("SELECT canonical FROM ledger.audit_entries"))).scalars()
         assert all(CANARY not in entry for entry in entries)
+        kept = await audit.read_about(conn, case_id=case_id, limit=9)
+    assert [entry.private for entry in kept if entry.private] == [{"note": CANARY}]
     owner = create_engine(ledger_owner_dsn, poolclass=NullPool)
     async with owner.begin() as conn:
         account = await erase_subject(conn, an_order("O-1"))
@@ -74,7 +84,9 @@ async def test_an_erasure_leaves_no_name_and_the_log_whole(
     await owner.dispose()
     assert CANARY not in await everything(room)
     async with room.engine.connect() as conn:
-        assert (await audit.verify(conn)).ok
+        whole = await audit.verify(conn)
+        assert whole.problem is None
+        assert not [e for e in await audit.read_about(conn, case_id=case_id, limit=9) if e.private]
         tags = (
             await conn.execute(
                 text("SELECT count(*) FROM ledger.audit_entries WHERE tag = 'cli:subject:erased'")
