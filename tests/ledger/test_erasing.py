@@ -7,16 +7,27 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from bot.cases.deciding import dismiss
+from bot.cases.breaking_glass import CONFIRM, break_glass
+from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.opening import open_findings
 from bot.cases.room import Room
 from bot.domain.errors import SayableError
 from bot.domain.findings import Evidence, EvidenceType, Mode
-from bot.ledger import audit
+from bot.domain.roles import Person, Role
+from bot.ledger import audit, people
 from bot.ledger.engine import create_engine
 from bot.ledger.erasing import erase_subject
-from tests.cases.conftest import room
-from tests.cases.stage import a_finding, an_account, an_order, press_of, some_facts, the_case_of
+from tests.cases.conftest import TEAM, room
+from tests.cases.stage import (
+    a_finding,
+    an_account,
+    an_order,
+    cancel_choice,
+    press_of,
+    reread,
+    some_facts,
+    the_case_of,
+)
 
 __all__ = ["room"]
 
@@ -120,3 +131,39 @@ async def test_the_application_may_not_erase(room: Room) -> None:
     with pytest.raises(DBAPIError):
         async with room.engine.begin() as conn:
             await erase_subject(conn, an_order("O-1"))
+
+
+async def test_what_was_written_in_an_emergency_goes_with_it(
+    room: Room, ledger_owner_dsn: str
+) -> None:
+    await a_case_with_a_name(room)
+    view = await the_case_of(room, "O-1")
+    asked = await decide(room, press_of(view, "U0SATO"), cancel_choice("O-1"))
+    assert isinstance(asked, Decided)
+    assert asked.decision_id is not None
+    person = Person(
+        user_id="U0HAYASHI",
+        team_id=TEAM,
+        display_name="林",
+        roles=frozenset({Role.BREAK_GLASS}),
+    )
+    async with room.engine.begin() as conn:
+        await people.store_people(conn, [person])
+    press = press_of(await reread(room, view), "U0HAYASHI")
+    reason = f"{CANARY}さんに発送される直前"
+    done = await break_glass(room, press, asked.decision_id, reason=reason, word=CONFIRM)
+    assert isinstance(done, Decided), done
+    assert (await everything(room)).count(reason) >= 4
+    owner = create_engine(ledger_owner_dsn, poolclass=NullPool)
+    async with owner.begin() as conn:
+        await conn.execute(
+            text("UPDATE ledger.cases SET state = 'done', closed_at = now(), version = version + 1")
+        )
+        await conn.execute(text("UPDATE ledger.case_members SET is_open = false"))
+    async with owner.begin() as conn:
+        await erase_subject(conn, an_order("O-1"))
+        await erase_subject(conn, an_account("buyer-of-O-1"))
+    await owner.dispose()
+    assert CANARY not in await everything(room)
+    async with room.engine.connect() as conn:
+        assert (await audit.verify(conn)).problem is None
