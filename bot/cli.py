@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,8 +56,10 @@ from bot.ledger.migrate import migrate as migrate_ledger
 from bot.ledger.reports import (
     SecurityReport,
     read_case_entries,
+    read_case_private,
     read_links,
     read_security_report,
+    read_told_heads,
 )
 from bot.ledger.values import to_json
 from bot.locale import messages_for
@@ -721,7 +723,8 @@ def audit_pack(*, case: str, out: Path | None, lang: str | None) -> None:
     folder = out or Path(f"evidence-C-{digits}")
     if folder.exists() and any(folder.iterdir()):
         raise SayableError(f"{folder} is there and not empty: name another folder with --out.")
-    view, entries, links = _await(_evidence(int(digits)))
+    found = _await(_evidence(int(digits), _kept_heads(settings.anchor_dir)))
+    view, entries = found.view, found.entries
     messages = messages_for(lang or settings.locale)
     files = {
         "summary.md": pack_markdown(view, messages=messages, tz=settings.zone),
@@ -740,7 +743,19 @@ def audit_pack(*, case: str, out: Path | None, lang: str | None) -> None:
             for entry in entries
         ),
         "chain.csv": "seq,previous_hash,hash\n"
-        + "".join(f"{seq},{previous},{own}\n" for seq, previous, own in links),
+        + "".join(f"{seq},{previous},{own}\n" for seq, previous, own in found.links),
+        "anchors.jsonl": "".join(
+            json.dumps({"seq": seq, "hash": head, "kept": where}, ensure_ascii=False) + "\n"
+            for seq, head, where in found.heads
+        ),
+        "private.jsonl": "".join(
+            json.dumps(
+                {"commitment": commitment, "name": name, "salt": salt, "value": value},
+                ensure_ascii=False,
+            )
+            + "\n"
+            for commitment, name, salt, value in found.private
+        ),
     }
     folder.mkdir(parents=True, exist_ok=True)
     manifest = []
@@ -752,9 +767,26 @@ def audit_pack(*, case: str, out: Path | None, lang: str | None) -> None:
     click.echo(f"{folder}: {len(entries)} entries of the log about C-{digits}.")
 
 
-async def _evidence(
-    case_id: int,
-) -> tuple[CaseView, Sequence[audit.WrittenEntry], Sequence[tuple[int, str, str]]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    view: CaseView
+    entries: Sequence[audit.WrittenEntry]
+    links: Sequence[tuple[int, str, str]]
+    heads: Sequence[tuple[int, str, str]]
+    """Number and hash of each head that was kept elsewhere, and where."""
+    private: Sequence[tuple[str, str, str, str]]
+
+
+def _kept_heads(folder: Path | None) -> Sequence[audit_chain.Anchor]:
+    if folder is None or not folder.is_dir() or not any(folder.iterdir()):
+        return ()
+    try:
+        return audit_chain.read_anchors([folder])
+    except audit_chain.CannotCheck as error:
+        raise SayableError(str(error)) from error
+
+
+async def _evidence(case_id: int, kept: Sequence[audit_chain.Anchor]) -> _Evidence:
     async with _ledger_connection() as conn:
         view = await read_view(conn, case_id)
         if view is None:
@@ -764,8 +796,20 @@ async def _evidence(
         await audit.append(conn, [told])
         await conn.commit()
         entries = await read_case_entries(conn, case_id)
-        links = await read_links(conn, entries[0].seq, entries[-1].seq)
-        return view, entries, links
+        first = entries[0].seq
+        before = max((anchor.seq for anchor in kept if anchor.seq < first), default=0)
+        heads = [
+            *await read_told_heads(conn, first),
+            *((one.seq, one.hash, one.source) for one in kept if one.seq >= before),
+        ]
+        nearest = max((seq for seq, _, _ in heads if seq < first), default=first)
+        return _Evidence(
+            view=view,
+            entries=entries,
+            links=await read_links(conn, nearest, entries[-1].seq),
+            heads=sorted(heads),
+            private=await read_case_private(conn, case_id),
+        )
 
 
 # ---- digest

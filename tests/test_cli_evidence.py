@@ -8,7 +8,8 @@ from pathlib import Path
 
 import asyncpg
 
-from bot.domain.audit_chain import ChainCheck
+from bot.domain.audit_chain import ChainCheck, read_anchors
+from bot.ledger.audit import commitment_of
 from tests.conftest import LedgerDatabase
 from tests.test_cli import Mimawari, mimawari
 
@@ -34,6 +35,9 @@ UPDATE ledger.decisions SET state = 'approved', decided_at = '2026-10-05T00:01Z'
 """
 ENTRY = """INSERT INTO ledger.audit_entries (seq, at, actor, tag, case_id, details, canonical, previous_hash, hash)
            VALUES (0, now(), $1, $2, $3, $4, '', '', '')"""
+TOLD = """INSERT INTO ledger.digests (digest_id, day, channel, content, audit_seq, audit_hash, message_ts, state)
+          SELECT 'D-' || seq, date '2026-10-05' + seq::int, 'C0DIGEST', '{}', seq, hash, '17.' || seq, 'sent'
+            FROM ledger.audit_entries"""
 
 
 def tell(ledger: LedgerDatabase) -> None:
@@ -43,9 +47,26 @@ def tell(ledger: LedgerDatabase) -> None:
         await conn.execute(ENTRY, "U0SATO", "person:case:claimed", 1, "{}")
         await conn.execute(ENTRY, "U0SATO", "policy:decision:denied", 2, '{"code": "own_request"}')
         await conn.execute(ENTRY, "system", "executor:case:settled", 1, "{}")
+        salt, note = "0" * 32, "電話で確認"
+        commitment = hashlib.sha256(f"mimawari.private.v1\n{salt}\n{note}".encode()).hexdigest()
+        await conn.execute(
+            "INSERT INTO ledger.audit_private VALUES ($1, 1, NULL, NULL, 'note', $2, $3)",
+            commitment,
+            salt,
+            note,
+        )
+        await conn.execute(TOLD)
         await conn.close()
 
     run(write())
+
+
+async def asyncpg_value(ledger: LedgerDatabase, query: str) -> str:
+    conn = await asyncpg.connect(ledger.dsn)
+    try:
+        return str(await conn.fetchval(query))
+    finally:
+        await conn.close()
 
 
 def test_the_report_tells_quick_approvals_and_fixed_pairs(
@@ -78,7 +99,15 @@ def test_the_evidence_of_a_case_can_be_checked_by_others(
     mimawari: Mimawari, fresh_ledger: LedgerDatabase, tmp_path: Path
 ) -> None:
     tell(fresh_ledger)
-    done = mimawari("audit", "pack", "C-1", "--lang", "en", DATABASE_URL=fresh_ledger.dsn)
+    anchor = tmp_path / "anchors" / "head.json"
+    anchor.parent.mkdir()
+    third = run(asyncpg_value(fresh_ledger, "SELECT hash FROM ledger.audit_entries WHERE seq = 3"))
+    anchor.write_text(json.dumps({"seq": 3, "hash": third}) + "\n")
+    done = mimawari(
+        *("audit", "pack", "C-1", "--lang", "en"),
+        DATABASE_URL=fresh_ledger.dsn,
+        ANCHOR_DIR=str(anchor.parent),
+    )
     assert done.code == 0, done.err
     folder = tmp_path / "evidence-C-1"
     for line in (folder / "SHA256SUMS").read_text().splitlines():
@@ -105,6 +134,17 @@ def test_the_evidence_of_a_case_can_be_checked_by_others(
             )
             is None
         )
+    # Heads that others have, at which the chain can be held.
+    anchors = read_anchors([folder / "anchors.jsonl", anchor])
+    assert [(one.seq, one.source) for one in anchors][-1] == (3, "head.json line 1")
+    kept = {int(link[0]): link[2] for link in links}
+    assert len(anchors) == 5
+    assert all(kept[one.seq] == one.hash for one in anchors)
+    assert "message 17.2 in C0DIGEST" in (folder / "anchors.jsonl").read_text()
+    (written,) = map(
+        json.loads, (folder / "private.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    assert commitment_of(written["salt"], written["value"]) == written["commitment"]
     again = mimawari("audit", "pack", "C-1", DATABASE_URL=fresh_ledger.dsn)
     assert (again.code, "not empty" in again.err) == (2, True)
     unknown = mimawari("audit", "pack", "C-99", DATABASE_URL=fresh_ledger.dsn)

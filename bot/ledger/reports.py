@@ -195,6 +195,41 @@ async def read_case_entries(conn: AsyncConnection, case_id: int) -> Sequence[Wri
     return [WrittenEntry(**row) for row in rows.mappings()]
 
 
+async def read_case_private(
+    conn: AsyncConnection, case_id: int
+) -> Sequence[tuple[str, str, str, str]]:
+    """What people wrote about a case, so far as it is not erased: commitment, name, salt and text."""
+    rows = await conn.execute(
+        text(
+            """SELECT commitment, name, salt, value FROM ledger.audit_private
+                WHERE case_id = :case_id ORDER BY commitment"""
+        ),
+        {"case_id": case_id},
+    )
+    return [(row.commitment, row.name, row.salt, row.value) for row in rows]
+
+
+async def read_told_heads(conn: AsyncConnection, first: int) -> Sequence[tuple[int, str, str]]:
+    """Heads that digests told in Slack: the last one before an entry, and all after it."""
+    rows = await conn.execute(
+        text(
+            """SELECT audit_seq, audit_hash, day, channel, message_ts FROM ledger.digests
+                WHERE state = 'sent' AND audit_seq >= coalesce((
+                      SELECT max(audit_seq) FROM ledger.digests WHERE state = 'sent' AND audit_seq < :first), 0)
+                ORDER BY audit_seq"""
+        ),
+        {"first": first},
+    )
+    return [
+        (
+            row.audit_seq,
+            row.audit_hash,
+            f"digest of {row.day}, message {row.message_ts} in {row.channel}",
+        )
+        for row in rows
+    ]
+
+
 async def read_links(
     conn: AsyncConnection, first: int, last: int
 ) -> Sequence[tuple[int, str, str]]:
