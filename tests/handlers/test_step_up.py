@@ -20,7 +20,7 @@ from bot.domain.cases import CaseState, CaseView
 from bot.domain.errors import SayableError
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.handlers.identity import IdentityProvider
-from bot.handlers.step_up import BACK, CONFIRM, PATH, StepUpPages
+from bot.handlers.step_up import BACK, CONFIRM, COOKIE, PATH, StepUpPages
 from bot.ledger import audit
 from bot.locale import messages_for
 from bot.playground.identity import Client, LocalIdentity, serving
@@ -275,11 +275,18 @@ async def test_a_link_cannot_be_opened_without_end(house: House) -> None:
 async def test_the_browser_that_began_must_be_the_one_that_ends(house: House) -> None:
     view, decision_id = await a_request(house.room)
     back = await house.back_from_the_provider(await a_link(house.room, view, decision_id))
-    async with a_browser() as other, other.get(back) as answer:
-        assert answer.status == 410
+    # One without a cookie, and one that has begun with a link of its own.
+    strangers: tuple[dict[str, str], ...] = ({}, {COOKIE: "A" * 43})
+    for cookies in strangers:
+        async with a_browser() as other, other.get(back, cookies=cookies) as answer:
+            assert answer.status == 410
     csrf = csrf_of((await house.get(back))[1])
-    async with a_browser() as other, other.post(house.url + CONFIRM, data={"csrf": csrf}) as answer:
-        assert answer.status == 410
+    for cookies in strangers:
+        async with (
+            a_browser() as other,
+            other.post(house.url + CONFIRM, data={"csrf": csrf}, cookies=cookies) as answer,
+        ):
+            assert answer.status == 410
     assert not await is_approved(house.room, view)
 
 
