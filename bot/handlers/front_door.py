@@ -136,19 +136,22 @@ class FrontDoor:
             return web.Response()
         if not is_for_us(document):
             return self._refuse("unknown", 404)
+        try:
+            # As over a socket, already parsed: two parsers that differ would be a way in.
+            asked = AsyncBoltRequest(body=dict(document), mode="socket_mode")
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            # Of no shape that Slack sends, as Bolt's reading of it shows.
+            return self._refuse("malformed", 400)
         with held_back():
-            response = await self._answer(document)
+            response = await self._answer(asked)
             # On the wire before anything else of this press goes to Slack.
             await response.prepare(request)
             await response.write_eof()
         return response
 
-    async def _answer(self, document: Document) -> web.Response:
+    async def _answer(self, asked: AsyncBoltRequest) -> web.Response:
         try:
-            # As over a socket, already parsed: two parsers that differ would be a way in.
-            answer = await self._app.async_dispatch(
-                AsyncBoltRequest(body=dict(document), mode="socket_mode")
-            )
+            answer = await self._app.async_dispatch(asked)
         except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold the body
             logger.error("a request to /slack/events failed: %s", traced(error))  # noqa: TRY400
             return web.Response(status=500)

@@ -192,6 +192,10 @@ async def test_a_signed_timestamp_outside_five_minutes_is_refused(door: Door) ->
         (b'{"event":"message"}', "application/json"),
         (b'{"event":{"user":{"id":{}}}}', "application/json"),
         (b'{"response_urls":[[]]}', "application/json"),
+        (
+            b'{"type":"view_submission","view":{"type":"modal","callback_id":"c"},"response_urls":null}',
+            "application/json",
+        ),
         (BODY, "text/plain"),
         (BODY, "multipart/form-data; boundary=x"),
     ],
