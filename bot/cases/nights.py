@@ -9,7 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.actions import registry
 from bot.cases.caps import entries_of, leeway_for
-from bot.cases.freezing import Choice, carry_out, decision_entries, evidence_of, freeze
+from bot.cases.freezing import (
+    Choice,
+    carry_out,
+    circumstances,
+    decision_entries,
+    evidence_of,
+    freeze,
+)
 from bot.cases.gate import brake, database_now
 from bot.cases.policy import OffHours
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room
@@ -226,7 +233,10 @@ async def _hold(
             "amounts": [list(pair) for pair in _sums(orders)],
         },
     )
-    return [*decision_entries(decision, actor, waits=False), made], decision.decision_id
+    entries = decision_entries(
+        decision, actor, waits=False, circumstances=circumstances(None, view)
+    )
+    return [*entries, made], decision.decision_id
 
 
 async def _tell_thread(
