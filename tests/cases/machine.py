@@ -666,7 +666,8 @@ class CaseRoomMachine(RuleBasedStateMachine):
                 text(BROKEN),
                 {"cases": self.cases, "action_cap": ACTION_CAP, "person_cap": PERSON_CAP},
             )
-            assert [tuple(row) for row in broken] == []
+            told = [f"{promise}: {what}" for promise, what in broken]
+            assert not told, "; ".join(told)
             rows = list(await conn.execute(text(STATES), {"cases": self.cases}))
             paused = frozenset(
                 row.name

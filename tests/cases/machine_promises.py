@@ -110,13 +110,17 @@ PROMISES = {
         SELECT format('case %s', case_id) FROM mine_cases c WHERE NOT EXISTS (
             SELECT FROM mine_entries e WHERE e.case_id = c.case_id
                AND e.tag IN ('detection:case:opened', 'person:case:opened'))""",
-    "what a decision takes of the caps is what it decided": """
-        SELECT d.decision_id FROM mine_decisions d
-         WHERE d.action <> 'dismiss' AND d.state IN ('awaiting_approval', 'approved')
+    "what a decision takes of the caps is what it decided, and nothing where nothing is done": """
+        SELECT d.decision_id FROM (
+            SELECT *, state IN ('rejected', 'expired', 'taken_back')
+                      OR (SELECT coalesce(bool_and(o.state = 'stopped' AND o.sends = 0), false)
+                            FROM mine_operations o WHERE o.decision_id = x.decision_id) AS undone
+              FROM mine_decisions x) d
+         WHERE d.action <> 'dismiss' AND NOT d.undone
            AND (SELECT count(DISTINCT t.value -> 1 ->> 'id') FROM jsonb_array_elements(d.targets) t)
             <> (SELECT count(*) FROM ledger.cap_entries e WHERE e.decision_id = d.decision_id
                    AND e.part = 'request' AND e.returned_at IS NULL)
-            OR d.state IN ('rejected', 'expired', 'taken_back') AND EXISTS (
+            OR d.undone AND EXISTS (
                SELECT FROM ledger.cap_entries e WHERE e.decision_id = d.decision_id AND e.returned_at IS NULL)""",
     "the cap that all share holds": """
         SELECT format('%s is too much', sum(e.amount)) FROM ledger.cap_entries e
