@@ -250,3 +250,62 @@ def test_half_an_anchor_does_not_keep_a_locked_folder_from_being_checked(tmp_pat
     a_row_of_anchors(tmp_path)
     (tmp_path / "audit-head-3.json").write_text('{"seq": 120, "ha')
     assert check(lines(WHOLE), read_anchors([tmp_path])).anchors == 3
+
+
+LONG = chained([f"理由 {n}" for n in range(300)])
+LONG_LINES = lines(LONG)
+
+
+def _truncate(entries: list[Entry], at: int) -> None:
+    del entries[at:]
+
+
+def _recompute(entries: list[Entry], at: int) -> None:
+    """What a superuser can do: everything from here on numbered, chained and hashed anew."""
+    head = str(entries[at - 1]["hash"]) if at else GENESIS
+    for index in range(at, len(entries)):
+        told = {**json.loads(str(entries[index]["canonical"])), "seq": index + 1}
+        canonical = json.dumps(told, ensure_ascii=False)
+        mine = hashlib.sha256(f"{DOMAIN}\n{head}\n{canonical}".encode()).hexdigest()
+        entries[index] = {
+            "seq": index + 1,
+            "canonical": canonical,
+            "previous_hash": head,
+            "hash": mine,
+        }
+        head = mine
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*TAMPERING, _truncate, _recompute]), st.integers(0, 298)),
+        min_size=1,
+        max_size=6,
+    ),
+    st.booleans(),
+)
+def test_whatever_was_done_to_a_log_shows_against_its_last_head(
+    steps: list[tuple[Callable[[list[Entry], int], None], int]], covered: bool
+) -> None:
+    entries = [dict(entry) for entry in LONG]
+    for tamper, at in steps:
+        if len(entries) > at + 1:
+            tamper(entries, at)
+    if covered:
+        _recompute(entries, 0)
+    found = check(lines(entries), [anchor_at(LONG, 300)]) if entries else None
+    if lines(entries) == LONG_LINES:
+        assert found is not None
+        assert found.ok
+        return
+    assert found is None or not found.ok
+    differs = next(
+        (n for n, (a, b) in enumerate(zip(entries, LONG, strict=False)) if a != b), len(entries)
+    )
+    if found is not None and not covered:
+        # Nothing before what was touched is blamed, unless it was hashed anew with a chain that fits.
+        assert found.bad_seq is not None
+        assert found.bad_seq >= differs + 1 or "was rewritten, with a chain that fits" in str(
+            found.problem
+        )
