@@ -16,6 +16,7 @@ from bot.cases.room import OPERATIONS, Room
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import OperationState
 from bot.domain.outcomes import Outcome, OutcomeKind
+from bot.domain.tracing import traced
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.ledger import audit, claims, operations, people
 from bot.ledger.operations import ClaimedOperation
@@ -144,9 +145,10 @@ class Executor:
         operation = self._running.pop(task)
         self._begun.discard(_held(operation))
         self._held_until.pop(_held(operation), None)
-        if not task.cancelled() and task.exception() is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             # The lease brings the operation back; what happened meanwhile is looked up then.
-            logger.error("an attempt broke off", exc_info=task.exception())
+            logger.error("an attempt broke off: %s", traced(error))
         self._room.bell.ring(OPERATIONS)
 
     async def _carry_out(

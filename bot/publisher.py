@@ -32,6 +32,7 @@ from bot.domain.cases import RollUp
 from bot.domain.digests import CaseRow, Digest
 from bot.domain.notices import Notice
 from bot.domain.story import Story
+from bot.domain.tracing import traced
 from bot.ledger import audit, cases, claims, people
 from bot.ledger.claims import Claim
 from bot.ledger.engine import snapshot
@@ -176,9 +177,9 @@ class Publisher:
             except (SQLAlchemyError, OSError) as error:
                 logger.warning("publisher cannot reach the ledger: %s", type(error).__name__)
                 worked = False
-            except Exception:
+            except Exception as error:  # noqa: BLE001
                 # A fault of ours in one card must not keep the others from being shown.
-                logger.exception("publisher could not draw or post")
+                logger.error("publisher could not draw or post: %s", traced(error))  # noqa: TRY400
                 worked = False
             if not worked:
                 await self._room.bell.wait(topic, POLL_S)

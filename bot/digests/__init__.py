@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.digests._kit import Ask, Section
 from bot.domain.digests import Digest, Part, t
+from bot.domain.tracing import traced
 from bot.ledger import audit, digests, tallies
 from bot.market.reader import MarketReader, MarketUnreachableError
 from bot.market.selecting import SelectFault
@@ -105,9 +106,9 @@ async def _read(section: Section, ask: Ask) -> Part:
     except SelectFault as fault:
         logger.warning("the digest's section %s: %s", section.name, fault)
         part = Part(lines=(t("The marketplace's database refused the question."),))
-    except Exception:
+    except Exception as error:  # noqa: BLE001
         # A fault of ours in one section must not keep the day's digest from being posted.
-        logger.exception("the digest's section %s failed", section.name)
+        logger.error("the digest's section %s failed: %s", section.name, traced(error))  # noqa: TRY400
         part = Part(lines=(t("This part could not be made; the reason is in the bot's log."),))
     return replace(part, name=section.name, title=section.title)
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.cases.room import Room
 from bot.domain.errors import SayableError
+from bot.domain.tracing import traced
 from bot.ledger import claims, ticks
 from bot.ledger.claims import Claim
 
@@ -126,10 +127,10 @@ class Ticker:
         except SayableError as fault:
             error = str(fault)
             logger.warning("%s: %s", claim.key, error)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001
             # One job's fault must not stop the others; it is tried again at its next tick.
             error = type(fault).__name__
-            logger.exception("%s failed", claim.key)
+            logger.error("%s failed: %s", claim.key, traced(fault))  # noqa: TRY400  # never its text
         try:
             async with self._room.engine.begin() as conn:
                 await ticks.note_run(conn, claim.key, watermark=watermark, error=error)
