@@ -166,7 +166,7 @@ _ANY_END = ("succeeded", "failed", "needs_human")
 LEGAL = {
     "case": {
         "open": ("awaiting_approval", "executing", "dismissed"),
-        "awaiting_approval": ("open", "executing"),
+        "awaiting_approval": ("open", "executing", "partly_done", "done"),
         "executing": ("open", "partly_done", "done", "dismissed"),
         "partly_done": ("awaiting_approval", "executing", "dismissed", "done", "open"),
         "done": ("awaiting_approval", "executing"),
