@@ -65,15 +65,19 @@ def confirm_page(
         ids.append(messages.n("and {count} more", "and {count} more", left))
     asked = user_text(view.names.get(decision.requested_by, decision.requested_by), 60)
     amounts = messages.monies(list(decision.amounts))
+    money = messages.t("Amount: {amount}", amount=amounts)
+    by = messages.t("Requested by: {name}", name=asked)
+    why = messages.t("Reason: {reason}", reason=user_text(messages.word(decision.reason), 300))
+    nothing = messages.t("Close this page if you do not want to: then nothing happens.")
     parts = [
         f"<h1>{escape(case_name(view.case_id))} {escape(action_name(decision.action, messages))}</h1>",
-        f"<p><strong>{escape(messages.t('Amount: {amount}', amount=amounts))}</strong></p>",
+        f"<p><strong>{escape(money)}</strong></p>",
         "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>",
         f"<p>{escape(messages.series(ids))}</p>",
-        f"<p>{escape(messages.t('Requested by: {name}', name=asked))}</p>",
-        f"<p>{escape(messages.t('Reason: {reason}', reason=user_text(messages.word(decision.reason), 300)))}</p>",
+        f"<p>{escape(by)}</p>",
+        f"<p>{escape(why)}</p>",
         _form(action, csrf, messages.t("Approve")),
-        f"<p>{escape(messages.t('Close this page if you do not want to: then nothing happens.'))}</p>",
+        f"<p>{escape(nothing)}</p>",
     ]
     return _page(messages, "".join(parts))
 

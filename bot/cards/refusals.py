@@ -183,10 +183,11 @@ def step_up_sentence(link: str | None, messages: Messages) -> str:
             "An amount like this can only be approved with a sign-in, and none is set up: nothing was"
             " done. Please tell whoever runs this app."
         )
+    words = messages.t("sign in and approve")
     return messages.t(
         "For an amount like this you sign in once more: {link}. The link is for you alone, works once"
         " and for 10 minutes. Nothing is approved yet.",
-        link=f"<{link}|{messages.t('sign in and approve')}>",
+        link=f"<{link}|{words}>",
     )
 
 
