@@ -138,7 +138,9 @@ class FrontDoor:
             return self._refuse("unknown", 404)
         try:
             # As over a socket, already parsed: two parsers that differ would be a way in.
-            asked = AsyncBoltRequest(body=dict(document), mode="socket_mode")
+            # Nothing is as good as missing; Bolt calls methods of it.
+            body_of_bolt = {name: value for name, value in document.items() if value is not None}
+            asked = AsyncBoltRequest(body=body_of_bolt, mode="socket_mode")
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             # Of no shape that Slack sends, as Bolt's reading of it shows.
             return self._refuse("malformed", 400)

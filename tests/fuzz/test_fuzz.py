@@ -33,6 +33,14 @@ REPLY = {"type": "message", "user": "U0SATO", "text": "x"}
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "no actions": ({**CLICK, "actions": []}, FORM),
+    "a click with an event that is nothing": (
+        {**CLICK, "event": None, "actions": [{"action_id": "act:hold", "value": "2001|1"}]},
+        FORM,
+    ),
+    "a modal without response urls": (
+        {**SENT, "view": {"type": "modal", "callback_id": "act:x"}, "response_urls": None},
+        FORM,
+    ),
     "an action without an id": ({**CLICK, "actions": [{"value": "2001|1"}]}, FORM),
     "a case beyond every column": (
         {**CLICK, "actions": [{"action_id": "act:hold", "value": "9" * 30 + "|1"}]},
