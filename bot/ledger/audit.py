@@ -198,9 +198,13 @@ async def has_just_done(
 
 
 async def stream(
-    conn: AsyncConnection, *, since: datetime | None = None, until: datetime | None = None
+    conn: AsyncConnection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: int = 0,
 ) -> AsyncIterator[WrittenEntry]:
-    """Every entry in order, in constant memory; or those of a span of time, without a gap."""
+    """Every entry in order, in constant memory; or those of a span of time, or after one, without a gap."""
     async with conn.stream(
         text(
             """SELECT * FROM ledger.audit_entries
@@ -210,9 +214,10 @@ async def stream(
                   AND seq <= CASE WHEN cast(:until AS timestamptz) IS NULL THEN 9e18 ELSE
                         coalesce((SELECT max(seq) FROM ledger.audit_entries
                                    WHERE at < cast(:until AS timestamptz)), 0) END
+                  AND seq > :after
                 ORDER BY seq"""
         ),
-        {"since": since, "until": until},
+        {"since": since, "until": until, "after": after},
         execution_options={"yield_per": 500},
     ) as rows:
         async for row in rows.mappings():
@@ -220,34 +225,31 @@ async def stream(
 
 
 async def verify(conn: AsyncConnection, anchors: Sequence[Anchor] = ()) -> Verification:
-    """Check the whole chain, every column against the text that was hashed, the head, and anchors."""
+    """Check the whole chain, every column against the text that was hashed, the head, and anchors.
+
+    What is appended while it is checked is checked too, and not taken for a head without its entry.
+    """
     check = ChainCheck()
     kept, contradiction = heads_of(anchors)
-    async for entry in stream(conn):
-        problem = check.problem_with(
-            seq=entry.seq,
-            canonical=entry.canonical,
-            previous_hash=entry.previous_hash,
-            entry_hash=entry.hash,
-        ) or _column_problem(entry)
-        anchor = kept.pop(entry.seq, None)
-        if problem is None and anchor is not None and anchor.hash != entry.hash:
-            problem = (
-                f"entry {entry.seq} has another hash than {anchor.source} kept of it: the log was"
-                " rewritten up to there, with a chain that fits"
-            )
-        if problem is not None:
+    while True:
+        before = check.entries
+        async for entry in stream(conn, after=before):
+            problem = _entry_problem(check, entry, kept)
+            if problem is not None:
+                return Verification(
+                    entries=check.entries, head=check.head, bad_seq=entry.seq, problem=problem
+                )
+        seq, head = await read_head(conn)
+        if (seq, head) == (check.entries, check.head):
+            break
+        if seq <= check.entries or check.entries == before:
             return Verification(
-                entries=check.entries, head=check.head, bad_seq=entry.seq, problem=problem
+                entries=check.entries,
+                head=check.head,
+                bad_seq=check.entries + 1,
+                problem=f"the log ends at entry {check.entries}, but its head says {seq}:"
+                " the tail was cut",
             )
-    seq, head = await read_head(conn)
-    if (seq, head) != (check.entries, check.head):
-        return Verification(
-            entries=check.entries,
-            head=check.head,
-            bad_seq=check.entries + 1,
-            problem=f"the log ends at entry {check.entries}, but its head says {seq}: the tail was cut",
-        )
     beyond = max(kept, default=0)
     if beyond > seq:
         return Verification(
@@ -261,6 +263,22 @@ async def verify(conn: AsyncConnection, anchors: Sequence[Anchor] = ()) -> Verif
     return Verification(
         entries=check.entries, head=check.head, bad_seq=bad_seq, problem=contradiction or beside
     )
+
+
+def _entry_problem(check: ChainCheck, entry: WrittenEntry, kept: dict[int, Anchor]) -> str | None:
+    problem = check.problem_with(
+        seq=entry.seq,
+        canonical=entry.canonical,
+        previous_hash=entry.previous_hash,
+        entry_hash=entry.hash,
+    ) or _column_problem(entry)
+    anchor = kept.pop(entry.seq, None)
+    if problem is None and anchor is not None and anchor.hash != entry.hash:
+        return (
+            f"entry {entry.seq} has another hash than {anchor.source} kept of it: the log was"
+            " rewritten up to there, with a chain that fits"
+        )
+    return problem
 
 
 async def _private_problem(conn: AsyncConnection) -> tuple[int | None, str | None]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -271,11 +274,17 @@ def text_of(view: View) -> str:
     return "\n".join(words)
 
 
+# Below the ports that the system hands out by itself: what is free here is not taken before it is used.
+_PORTS = itertools.count(20_000 + os.getpid() % 1_000 * 10)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody listens on, another one at each call."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port % 12_000 + 20_000))
+            return port % 12_000 + 20_000
+    raise AssertionError("the count of ports has no end")
 
 
 def write_policy(folder: Path, **changes: object) -> Path:
