@@ -1,4 +1,4 @@
-"""Settings from the environment, frozen; read by app.py and cli.py only."""
+"""Settings from the environment, frozen; read by app.py and cli only."""
 
 from __future__ import annotations
 

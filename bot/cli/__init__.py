@@ -1,0 +1,34 @@
+"""The command line: `mimawari` with its subcommands, one file of this folder a group of them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import click
+
+from bot.cli.kit import cli
+from bot.domain.errors import SayableError
+
+__all__ = ["cli", "main"]
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)
+
+
+def main() -> None:
+    """Run the command line; a sayable error is one sentence on stderr and exit code 2."""
+    try:
+        # Outside its standalone mode click gives back the code of an Exit instead of leaving with it.
+        code = cli.main(standalone_mode=False)
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SayableError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
