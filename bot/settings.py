@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     database_verifier_role: str | None = Field(
         None, description="A role that `mimawari migrate` lets read the audit log, and nothing else"
     )
+    database_reader_url: SecretStr | None = Field(
+        None,
+        description="The ledger's views, as a role that can only SELECT them: for detections over the ledger",
+    )
     market_database_url: SecretStr | None = Field(
         None, description="The marketplace's views, as a role that can only SELECT"
     )
@@ -141,7 +145,9 @@ class Settings(BaseSettings):
             raise ValueError("must be an app-level token, which starts with xapp-")
         return value
 
-    @field_validator("database_url", "database_owner_url", "market_database_url")
+    @field_validator(
+        "database_url", "database_owner_url", "database_reader_url", "market_database_url"
+    )
     @classmethod
     def _postgres_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(

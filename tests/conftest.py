@@ -21,6 +21,7 @@ import pytest
 from bot.playground.postgres import (
     LEDGER_APP,
     LEDGER_OWNER,
+    LEDGER_READER,
     MARKET_OWNER,
     MARKET_READER,
     Server,
@@ -100,7 +101,7 @@ def market_reader_dsn(database_server: Server, _market_database: str, market_dsn
 @pytest.fixture(scope="session")
 def _ledger_database(database_server: Server, database_folder: Path) -> Iterator[str]:
     _make_template(database_server, database_folder, LEDGER_TEMPLATE, LEDGER_OWNER, _build_ledger)
-    with _clone(database_server, LEDGER_TEMPLATE, LEDGER_OWNER, LEDGER_APP) as name:
+    with _clone(database_server, LEDGER_TEMPLATE, LEDGER_OWNER, LEDGER_APP, LEDGER_READER) as name:
         yield name
 
 
@@ -118,10 +119,16 @@ def ledger_dsn(database_server: Server, _ledger_database: str, ledger_owner_dsn:
 
 
 @pytest.fixture
+def ledger_reader_dsn(database_server: Server, _ledger_database: str, ledger_owner_dsn: str) -> str:
+    """The same ledger through the role that can only SELECT from its views."""
+    return database_server.dsn(_ledger_database, LEDGER_READER)
+
+
+@pytest.fixture
 def fresh_ledger(database_server: Server, database_folder: Path) -> Iterator[LedgerDatabase]:
     """A ledger of this test alone, for tests that kill processes or migrate."""
     _make_template(database_server, database_folder, LEDGER_TEMPLATE, LEDGER_OWNER, _build_ledger)
-    with _clone(database_server, LEDGER_TEMPLATE, LEDGER_OWNER, LEDGER_APP) as name:
+    with _clone(database_server, LEDGER_TEMPLATE, LEDGER_OWNER, LEDGER_APP, LEDGER_READER) as name:
         yield LedgerDatabase(
             owner_dsn=database_server.dsn(name, LEDGER_OWNER),
             dsn=database_server.dsn(name, LEDGER_APP),
@@ -174,13 +181,15 @@ def _build_ledger(server: Server, name: str) -> None:
 
     # In a thread, as it runs a loop of its own.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(migrate, server.dsn(name, LEDGER_OWNER), LEDGER_APP).result()
+        thread.submit(
+            migrate, server.dsn(name, LEDGER_OWNER), LEDGER_APP, reader_role=LEDGER_READER
+        ).result()
 
 
 @contextmanager
-def _clone(server: Server, template: str, owner: str, guest: str) -> Iterator[str]:
+def _clone(server: Server, template: str, owner: str, *guests: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
-    run(server.create_database(name, owner=owner, guests=(guest,), template=template))
+    run(server.create_database(name, owner=owner, guests=guests, template=template))
     yield name
     run(server.drop_database(name))
 
@@ -256,7 +265,7 @@ async def _emptying_script(conn: Any, schema: str) -> str:
         "SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence",
         f"""DO $$ DECLARE made text; BEGIN
             FOR made IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'
-                AND nspname NOT IN ('information_schema', 'public', '{schema}')
+                AND nspname NOT IN ('information_schema', 'public', '{schema}', 'ledger_views')
             LOOP EXECUTE format('DROP SCHEMA %I CASCADE', made); END LOOP;
         END $$""",
     ]

@@ -65,16 +65,18 @@ async def with_ledger(settings: Settings) -> AsyncIterator[Settings]:
         LEDGER_APP,
         LEDGER_DATABASE,
         LEDGER_OWNER,
+        LEDGER_READER,
         embedded_postgres,
     )
 
     async with embedded_postgres(POSTGRES_DIR) as server:
         owner = server.dsn(LEDGER_DATABASE, LEDGER_OWNER)
-        await asyncio.to_thread(migrate_ledger, owner, LEDGER_APP)
+        await asyncio.to_thread(migrate_ledger, owner, LEDGER_APP, reader_role=LEDGER_READER)
         yield settings.model_copy(
             update={
                 "database_url": SecretStr(server.dsn(LEDGER_DATABASE, LEDGER_APP)),
                 "database_owner_url": SecretStr(owner),
+                "database_reader_url": SecretStr(server.dsn(LEDGER_DATABASE, LEDGER_READER)),
             }
         )
 

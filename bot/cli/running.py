@@ -113,11 +113,27 @@ def _migrate(settings: Settings) -> None:
             "DATABASE_URL must name its user: postgresql://user:password@host/database."
         )
     try:
-        migrate_ledger(owner_url.get_secret_value(), role, settings.database_verifier_role)
+        migrate_ledger(
+            owner_url.get_secret_value(),
+            role,
+            settings.database_verifier_role,
+            reader_role=_reader_role(settings),
+        )
     except (SQLAlchemyError, OSError) as error:
         raise SayableError(
             f"The ledger could not be migrated ({type(error).__name__}): {first_line(error)}"
         ) from error
+
+
+def _reader_role(settings: Settings) -> str | None:
+    if settings.database_reader_url is None:
+        return None
+    role = urlsplit(settings.database_reader_url.get_secret_value()).username
+    if not role:
+        raise SayableError(
+            "DATABASE_READER_URL must name its user: postgresql://user:password@host/database."
+        )
+    return role
 
 
 @cli.command()

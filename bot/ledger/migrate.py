@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from bot.domain.errors import SayableError
+from bot.ledger import views
 from bot.ledger.engine import create_engine
 
 # What the application role may do, table by table; all else it may not (invariant 4).
@@ -58,17 +59,24 @@ _VERIFIER_READS = ("audit_entries", "audit_head", "alembic_version")
 """All that a role needs which only verifies the log."""
 
 
-def migrate(owner_dsn: str, app_role: str, verifier_role: str | None = None) -> None:
+def migrate(
+    owner_dsn: str,
+    app_role: str,
+    verifier_role: str | None = None,
+    *,
+    reader_role: str | None = None,
+) -> None:
     """Migrate as the owner, then grant the roles their rights; safe to run again.
 
     Args:
         verifier_role: may read the audit log and nothing else, as for somebody who verifies it.
+        reader_role: may read the views of `ledger_views` and nothing else, as detections over the ledger do.
 
     Raises:
         SayableError: the role's name is unusable or the role does not exist.
     """
     command.upgrade(_config(owner_dsn), "head")
-    asyncio.run(_grant(owner_dsn, app_role, verifier_role))
+    asyncio.run(_grant(owner_dsn, app_role, verifier_role, reader_role))
 
 
 def head_revision() -> str:
@@ -96,14 +104,16 @@ def _config(dsn: str) -> Config:
     return config
 
 
-async def _grant(owner_dsn: str, app_role: str, verifier_role: str | None) -> None:
+async def _grant(
+    owner_dsn: str, app_role: str, verifier_role: str | None, reader_role: str | None
+) -> None:
     roles = {app_role: _GRANTS}
     if verifier_role is not None:
         roles[verifier_role] = {"SELECT": _VERIFIER_READS}
     engine = create_engine(owner_dsn, poolclass=NullPool)
     try:
         async with engine.begin() as conn:
-            for role in roles:
+            for role in (*roles, *([reader_role] if reader_role is not None else [])):
                 await _check_role(conn, role)
             statements = ["REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC"]
             for role, grants in roles.items():
@@ -114,6 +124,13 @@ async def _grant(owner_dsn: str, app_role: str, verifier_role: str | None) -> No
                         f"GRANT {rights} ON {', '.join(f'ledger.{t}' for t in tables)} TO {role}"
                         for rights, tables in grants.items()
                     ),
+                ]
+            if reader_role is not None:
+                statements += [
+                    f"REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM {reader_role}",
+                    f"REVOKE ALL ON ALL TABLES IN SCHEMA {views.SCHEMA} FROM PUBLIC, {reader_role}",
+                    f"GRANT USAGE ON SCHEMA {views.SCHEMA} TO {reader_role}",
+                    f"GRANT SELECT ON ALL TABLES IN SCHEMA {views.SCHEMA} TO {reader_role}",
                 ]
             for statement in statements:
                 await conn.execute(text(statement))

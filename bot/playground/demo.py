@@ -23,9 +23,11 @@ from bot.playground.market.demo import prepare_demo
 from bot.playground.market.flavours import DEFAULT, Flavour
 from bot.playground.market.server import Marketplace, create_schema, serve_marketplace
 from bot.playground.postgres import (
+    DATABASES,
     LEDGER_APP,
     LEDGER_DATABASE,
     LEDGER_OWNER,
+    LEDGER_READER,
     MARKET_DATABASE,
     MARKET_OWNER,
     MARKET_READER,
@@ -153,17 +155,19 @@ async def _run_until(stop: asyncio.Event, *parts: object) -> None:
 
 
 async def _prepare_databases(server: Server) -> None:
-    await asyncio.to_thread(migrate, server.dsn(LEDGER_DATABASE, LEDGER_OWNER), LEDGER_APP)
+    await asyncio.to_thread(
+        migrate,
+        server.dsn(LEDGER_DATABASE, LEDGER_OWNER),
+        LEDGER_APP,
+        reader_role=LEDGER_READER,
+    )
     await create_schema(server.dsn(MARKET_DATABASE, MARKET_OWNER))
 
 
 async def _start_over(server: Server) -> None:
-    for name, owner, guest in (
-        (LEDGER_DATABASE, LEDGER_OWNER, LEDGER_APP),
-        (MARKET_DATABASE, MARKET_OWNER, MARKET_READER),
-    ):
+    for name, owner, guests in DATABASES:
         await server.drop_database(name)
-        await server.create_database(name, owner=owner, guests=(guest,))
+        await server.create_database(name, owner=owner, guests=guests)
 
 
 async def _post_cards_again(settings: Settings) -> None:
@@ -201,6 +205,7 @@ def _with_playground(settings: Settings, server: Server, market_url: str, *, por
         update={
             "database_url": SecretStr(server.dsn(LEDGER_DATABASE, LEDGER_APP)),
             "database_owner_url": SecretStr(server.dsn(LEDGER_DATABASE, LEDGER_OWNER)),
+            "database_reader_url": SecretStr(server.dsn(LEDGER_DATABASE, LEDGER_READER)),
             "market_database_url": SecretStr(server.dsn(MARKET_DATABASE, MARKET_READER)),
             "market_api_url": market_url,
             "market_api_token": SecretStr(MARKET_TOKEN),

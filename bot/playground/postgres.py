@@ -34,6 +34,7 @@ from bot.playground.postgres_server import (
 SUPERUSER = "postgres"
 LEDGER_OWNER = "mimawari_owner"
 LEDGER_APP = "mimawari_app"
+LEDGER_READER = "mimawari_reader"
 MARKET_OWNER = "market_owner"
 MARKET_READER = "market_reader"
 LEDGER_DATABASE = "mimawari"
@@ -42,10 +43,17 @@ MARKET_DATABASE = "market"
 _ROLES = {
     LEDGER_OWNER: "LOGIN",
     LEDGER_APP: "LOGIN",
+    LEDGER_READER: "LOGIN CONNECTION LIMIT 10",
     MARKET_OWNER: "LOGIN",
     # The limit keeps a runaway scan from taking every connection.
     MARKET_READER: "LOGIN CONNECTION LIMIT 30",
 }
+
+DATABASES = (
+    (LEDGER_DATABASE, LEDGER_OWNER, (LEDGER_APP, LEDGER_READER)),
+    (MARKET_DATABASE, MARKET_OWNER, (MARKET_READER,)),
+)
+"""Name, owner, and who else may enter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,7 @@ class Server:
         return {
             "DATABASE_URL": self.dsn(LEDGER_DATABASE, LEDGER_APP),
             "DATABASE_OWNER_URL": self.dsn(LEDGER_DATABASE, LEDGER_OWNER),
+            "DATABASE_READER_URL": self.dsn(LEDGER_DATABASE, LEDGER_READER),
             "MARKET_DATABASE_URL": self.dsn(MARKET_DATABASE, MARKET_READER),
         }
 
@@ -225,22 +234,28 @@ def _passwords(place: Place) -> dict[str, str]:
     path = place.home / "passwords.json"
     try:
         passwords: dict[str, str] = json.loads(path.read_text(encoding="ascii"))
+        if all(role in passwords for role in (SUPERUSER, *_ROLES)):
+            return passwords
     except FileNotFoundError:
         if place.data.exists():
             raise SayableError(
                 f"{path} is gone, and nobody enters the database without it:"
                 f" put it back, or remove {place.home} to start afresh."
             ) from None
-        passwords = {role: secrets.token_urlsafe(24) for role in (SUPERUSER, *_ROLES)}
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(passwords, file)
-            file.flush()
-            os.fsync(descriptor)
-        give_to_owner(unfinished)
-        unfinished.rename(path)
+        passwords = {}
+    # A cluster that an earlier version made does not know the roles that came since.
+    passwords = {
+        role: passwords.get(role) or secrets.token_urlsafe(24) for role in (SUPERUSER, *_ROLES)
+    }
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        json.dump(passwords, file)
+        file.flush()
+        os.fsync(descriptor)
+    give_to_owner(unfinished)
+    unfinished.rename(path)
     return passwords
 
 
@@ -261,17 +276,15 @@ async def _set_up(server: Server) -> None:
                 )
         await conn.execute(
             f"ALTER ROLE {MARKET_READER} SET default_transaction_read_only = on;"
+            f"ALTER ROLE {LEDGER_READER} SET default_transaction_read_only = on;"
             "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC"
         )
         there = {row["datname"] for row in await conn.fetch("SELECT datname FROM pg_database")}
-        for name, owner, guest in (
-            (LEDGER_DATABASE, LEDGER_OWNER, LEDGER_APP),
-            (MARKET_DATABASE, MARKET_OWNER, MARKET_READER),
-        ):
+        for name, owner, guests in DATABASES:
             if name not in there:
-                await _create_database(conn, name, owner=owner, guests=(guest,))
+                await _create_database(conn, name, owner=owner, guests=guests)
             else:
-                await _close_database(conn, name, guests=(guest,))
+                await _close_database(conn, name, guests=guests)
 
 
 async def _create_database(
