@@ -230,21 +230,22 @@ def _has_effect(operation: Row) -> bool:
 
 
 def _to_suspects(seen: Evidence) -> Iterable[str]:
-    judged = {
-        member["subject_id"]
+    paid_by = {
+        member["subject_id"]: (member["facts"] or {}).get("payment_method")
         for member in seen.members
-        if member["subject_kind"] == "order" and member["verdict"] == "fraud"
+        if member["subject_kind"] == "order"
     }
-    for effect in seen.effects:
-        body = effect.get("body") or {}
-        if effect["verb"] == "cancel" and body.get("refund_policy") != "withhold":
-            yield f"{effect['key']} cancelled {effect['subject_id']} without withholding"
-        if (
-            effect["verb"] == "refund"
-            and effect["subject_id"] in judged
-            and body.get("route", "card") != "card"
-        ):
-            yield f"{effect['key']} gave money of {effect['subject_id']} to a suspect"
+    # An order that was paid back while nobody called it fraud may be cancelled later.
+    cancelled: set[str] = set()
+    for effect in sorted(seen.effects, key=lambda effect: effect.get("executed_at") or ""):
+        order, body = effect["subject_id"], effect.get("body") or {}
+        if effect["verb"] == "cancel":
+            cancelled.add(order)
+            if body.get("refund_policy") != "withhold":
+                yield f"{effect['key']} cancelled {order} without withholding"
+        back_to_card = paid_by.get(order) == "card" and body.get("route") == "original"
+        if effect["verb"] == "refund" and order in cancelled and not back_to_card:
+            yield f"{effect['key']} gave money of {order} to a suspect"
 
 
 # ---- What people pressed

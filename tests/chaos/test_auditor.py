@@ -326,6 +326,14 @@ def _paid_out(seen: Evidence) -> None:
     seen.effects[0]["body"] = {"refund_policy": "full"}  # type: ignore[index]
 
 
+def _paid_back(seen: Evidence) -> None:
+    seen.effects.append(a_refund("O-1"))  # type: ignore[attr-defined]
+
+
+def a_refund(order: str) -> dict[str, Any]:
+    return {"key": "op-3", "verb": "refund", "subject_id": order, "body": {"route": "original"}}
+
+
 def _unwritten(seen: Evidence) -> None:
     entries, head = chained([e for e in seen.entries if e["seq"] != 5])  # type: ignore[misc]
     object.__setattr__(seen, "entries", entries)
@@ -392,6 +400,7 @@ def _stuck(seen: Evidence) -> None:
         (_over_the_cap, "caps overshot"),
         (_over_the_count, "caps overshot"),
         (_paid_out, "money sent to a suspect"),
+        (_paid_back, "money sent to a suspect"),
         (_unwritten, "acts without an audit entry"),
         (_made_up, "audit entries without an act"),
         (_edited, "audit chain broken"),
@@ -410,3 +419,16 @@ def test_a_broken_promise_is_counted(break_it: Callable[[Evidence], None], promi
     assert promise in broken
     assert broken[promise].examples
     assert broken[promise].line().startswith("BAD")
+
+
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [("konbini", 0), ("card", 2)],
+    ids=["before anybody called it fraud", "back to the card"],
+)
+def test_money_that_no_suspect_got_breaks_no_promise(method: str, place: int) -> None:
+    seen = whole()
+    seen.members[0]["facts"]["payment_method"] = method
+    seen.effects.insert(place, a_refund("O-1"))  # type: ignore[attr-defined]
+    broken = {found.name for found in judge(seen) if not found.ok}
+    assert "money sent to a suspect" not in broken
