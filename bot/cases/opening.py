@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cases.nights import hold_at_night
+from bot.cases.placing import Facts, Place, place_findings, subjects_of
 from bot.cases.policy import judge_step, no_role
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room, deny, know
 from bot.domain.audit import AuditEntry, AuditTag
@@ -17,8 +19,13 @@ from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject, SubjectKind
 from bot.ledger import audit, cases, posts
+from bot.ledger import findings as ledger
+from bot.ledger.findings import key_of
 
-Facts = Mapping[Subject, MemberFacts]
+__all__ = ["Claimed", "Opened", "claim_case", "open_by_hand", "open_findings", "subjects_of"]
+
+BATCH = 250
+"""Findings in one transaction: so many that 10,000 are stored in seconds, so few that no decision waits for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,171 +37,120 @@ class Opened:
     joined: int = 0
     suppressed: int = 0
 
-
-def subjects_of(finding: Finding) -> tuple[Subject, ...]:
-    """Everything that a finding names: its subject first, then what it accuses along with it."""
-    named = (
-        finding.subject,
-        *(Subject(SubjectKind.ORDER, id_) for id_ in finding.order_ids),
-        *(Subject(SubjectKind.ACCOUNT, id_) for id_ in finding.account_ids),
-        *(Subject(SubjectKind.LISTING, id_) for id_ in finding.listing_ids),
-        *(Subject(SubjectKind.POST, id_) for id_ in finding.post_ids),
-    )
-    return tuple(dict.fromkeys(named))
+    def plus(self, other: Opened) -> Opened:
+        return Opened(
+            new=self.new + other.new,
+            opened=self.opened + other.opened,
+            joined=self.joined + other.joined,
+            suppressed=self.suppressed + other.suppressed,
+        )
 
 
 async def open_findings(room: Room, findings: Sequence[Finding], facts: Facts) -> Opened:
-    """Record findings, each in a transaction of its own, and give every new one a case.
+    """Record findings and give every new one that people shall see a case, many in one transaction.
 
     A finding never alerts twice, and a new one is never swallowed because something is already open.
     `facts` holds what is known of every subject that the findings name; a subject that the
-    marketplace does not know is a member without facts.
+    marketplace does not know is a member without facts. One that the ledger refuses keeps none of
+    the others out: it is raised when they are stored.
     """
-    total = Opened()
-    for finding in findings:
-        async with room.engine.begin() as conn:
-            one = await _open_finding(conn, room, finding, facts)
-        total = Opened(
-            new=total.new + one.new,
-            opened=total.opened + one.opened,
-            joined=total.joined + one.joined,
-            suppressed=total.suppressed + one.suppressed,
-        )
-    if total.new:
-        room.bell.ring(OPERATIONS, CARDS, POSTS)
+    once = {key_of(finding): finding for finding in reversed(findings)}
+    told = [once.pop(key) for finding in findings if (key := key_of(finding)) in once]
+    total, refused = Opened(), None
+    for batch in _batches(told):
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            try:
+                async with room.engine.begin() as conn:
+                    total = total.plus(await _open_batch(conn, room, part, facts))
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise
+                refused = error
+                half = len(part) // 2
+                waiting += [part[half:], part[:half]] if half else []
+            else:
+                room.bell.ring(OPERATIONS, CARDS, POSTS)
+    if refused is not None:
+        raise refused
     return total
 
 
-async def _open_finding(
-    conn: AsyncConnection, room: Room, finding: Finding, facts: Facts
+def _batches(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
+    """Parts of a size that no lock is held for long; of one detection and subject at most one finding each."""
+    waiting = [finding for finding in findings if finding.mode is not Mode.SHADOW]
+    shadows = [finding for finding in findings if finding.mode is Mode.SHADOW]
+    while waiting:
+        later: list[Finding] = []
+        batch: dict[tuple[str, Subject], Finding] = {}
+        for finding in waiting:
+            about = (finding.detection, finding.subject)
+            if about in batch:
+                later.append(finding)
+            else:
+                batch[about] = finding
+            if len(batch) == BATCH:
+                yield list(batch.values())
+                batch = {}
+        if batch:
+            yield list(batch.values())
+        waiting = later
+    for start in range(0, len(shadows), BATCH):
+        yield shadows[start : start + BATCH]
+
+
+async def _open_batch(
+    conn: AsyncConnection, room: Room, batch: Sequence[Finding], facts: Facts
 ) -> Opened:
     now = room.clock.now()
-    finding_id = await cases.insert_finding(conn, finding, now)
-    if finding_id is None:
-        return Opened()
-    if finding.mode is Mode.SHADOW:
-        return Opened(new=1)
-    actor = f"detection:{finding.detection}"
+    ids = await ledger.insert_findings(conn, batch, now)
+    new = [(ids[key], finding) for finding in batch if (key := key_of(finding)) in ids]
+    seen = [(id_, finding) for id_, finding in new if finding.mode is not Mode.SHADOW]
+    if not seen:
+        return Opened(new=len(new))
     # What we and the marketplace disagree on is news each time, also about a subject with an open case.
-    each = finding.detection == LEDGER_DRIFT
-    standing = None if each else await cases.standing_finding(conn, finding, finding_id, now)
-    if standing is not None:
-        await cases.suppress_finding(conn, finding_id, standing)
-        await audit.append(
-            conn,
-            [
-                AuditEntry(
-                    actor=actor,
-                    tag=AuditTag.FINDING_SUPPRESSED,
-                    subject=finding.subject,
-                    details={"finding": finding_id, "by": standing},
-                )
-            ],
+    known = [(id_, finding) for id_, finding in seen if finding.detection != LEDGER_DRIFT]
+    standing = await ledger.standing_findings(conn, known, now)
+    if standing:
+        await ledger.suppress_findings(conn, standing)
+    entries = [
+        AuditEntry(
+            actor=f"detection:{finding.detection}",
+            tag=AuditTag.FINDING_SUPPRESSED,
+            subject=finding.subject,
+            details={"finding": id_, "by": standing[id_]},
         )
-        return Opened(new=1, suppressed=1)
-    subjects = subjects_of(finding)
-    members = [
-        (subject, _is_subject(finding, subject), facts.get(subject, MemberFacts()))
-        for subject in subjects
+        for id_, finding in seen
+        if id_ in standing
     ]
-    priority = cases.case_priority(finding.severity, _amounts(finding, facts))
-    await cases.lock_opening(conn)
-    found = await cases.lock_open_case_for(conn, subjects)
-    if found is None:
-        case_id = await cases.insert_case(
-            conn,
-            severity=finding.severity,
-            opened_at=now,
-            opened_by=None,
-            channel=room.channel,
-            priority=priority,
-            in_channel=finding.severity in room.policy.file.cards_for,
-        )
-        await cases.add_members(conn, case_id, members, now)
-        await cases.attach_finding(conn, finding_id, case_id)
-        kind, tag, joined = StoryKind.OPENED, AuditTag.CASE_OPENED, members
-        again = False
-    else:
-        case_id, state = found
-        added = await cases.add_members(conn, case_id, members, now)
-        await cases.attach_finding(conn, finding_id, case_id)
-        await cases.raise_severity(conn, case_id, finding.severity, priority)
-        if finding.severity in room.policy.file.cards_for:
-            await cases.show_card(conn, case_id)
-        # While a request waits or runs, what is being decided on does not change with a newcomer.
-        await cases.touch_case(
-            conn, case_id, moves_version=bool(added) and state.value in {"open", "partly_done"}
-        )
-        kind, tag = StoryKind.FINDING_JOINED, AuditTag.FINDING_JOINED
-        joined = [member for member in members if member[0] in added]
-        again = not each and await cases.told_before(conn, case_id, finding_id)
-    # What a detection says of a case again is no news, but for what it adds; the log has all of it.
-    if joined or not again:
-        await _tell(conn, case_id, finding, finding_id, kind, joined, evidence=not again)
-    at_night = await hold_at_night(conn, room, case_id, finding)
-    await audit.append(
-        conn,
-        [
-            AuditEntry(
-                actor=actor,
-                tag=tag,
-                case_id=case_id,
-                subject=finding.subject,
-                details={
-                    "finding": finding_id,
-                    "severity": finding.severity.value,
-                    "detection_hash": finding.detection_hash,
-                    "members": [f"{subject.kind}:{subject.id}" for subject, _, _ in joined],
-                },
-            ),
-            *at_night,
-        ],
+    placed = await place_findings(
+        conn, room, [(id_, finding) for id_, finding in seen if id_ not in standing], facts, now
     )
-    if found is None:
-        return Opened(new=1, opened=1)
-    return Opened(new=1, joined=1)
-
-
-async def _tell(
-    conn: AsyncConnection,
-    case_id: int,
-    finding: Finding,
-    finding_id: int,
-    kind: StoryKind,
-    joined: Sequence[tuple[Subject, bool, MemberFacts]],
-    *,
-    evidence: bool,
-) -> None:
-    """Say in the thread what came."""
-    await posts.queue_story(
-        conn,
-        case_id,
-        Story(
-            kind=kind,
-            title_ja=finding.title_ja,
-            title_en=finding.title_en,
-            evidence=finding.evidence if evidence else (),
-            orders=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ORDER),
-            accounts=sum(1 for subject, _, _ in joined if subject.kind is SubjectKind.ACCOUNT),
-        ),
-        dedupe_key=f"finding:{finding_id}",
+    entries += [_entry(place) for place in placed]
+    for place in placed:
+        entries += await hold_at_night(conn, room, place.case_id, place.finding)
+    await audit.append(conn, entries)
+    opened = sum(place.opens for place in placed)
+    return Opened(
+        new=len(new), opened=opened, joined=len(placed) - opened, suppressed=len(standing)
     )
 
 
-def _is_subject(finding: Finding, subject: Subject) -> bool:
-    """Orders and posts that a finding names are judged with it; accounts beside the subject came along."""
-    return subject == finding.subject or subject.kind in {SubjectKind.ORDER, SubjectKind.POST}
-
-
-def _amounts(finding: Finding, facts: Facts) -> tuple[tuple[int, str], ...]:
-    sums: dict[str, int] = {}
-    for subject in subjects_of(finding):
-        known = facts.get(subject)
-        if subject.kind is SubjectKind.ORDER and known and known.amount and known.currency:
-            sums[known.currency] = sums.get(known.currency, 0) + known.amount
-    if not sums and finding.amount and finding.currency:
-        sums[finding.currency] = finding.amount
-    return tuple((amount, currency) for currency, amount in sums.items())
+def _entry(place: Place) -> AuditEntry:
+    finding = place.finding
+    return AuditEntry(
+        actor=f"detection:{finding.detection}",
+        tag=AuditTag.CASE_OPENED if place.opens else AuditTag.FINDING_JOINED,
+        case_id=place.case_id,
+        subject=finding.subject,
+        details={
+            "finding": place.finding_id,
+            "severity": finding.severity.value,
+            "detection_hash": finding.detection_hash,
+            "members": [f"{subject.kind}:{subject.id}" for subject in place.joined],
+        },
+    )
 
 
 async def open_by_hand(

@@ -60,6 +60,8 @@ async def append(conn: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
     until it commits, and whatever is locked after it could deadlock with another decision.
     """
     told = list(entries)
+    if not told:
+        return
     kept = [_keep_private(entry) for entry in told]
     beside = [row for _, rows in kept for row in rows]
     if beside:
@@ -71,26 +73,32 @@ async def append(conn: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
             ),
             beside,
         )
-    for entry, (details, _) in zip(told, kept, strict=True):
-        await conn.execute(
-            text(
-                """INSERT INTO ledger.audit_entries
-                     (seq, at, actor, tag, case_id, decision_id, operation_id, subject_kind, subject_id,
-                      details, canonical, previous_hash, hash)
-                   VALUES (0, clock_timestamp(), :actor, :tag, :case_id, :decision_id, :operation_id,
-                      :subject_kind, :subject_id, cast(:details AS jsonb), '', '', '')"""
-            ),
-            {
-                "actor": entry.actor,
-                "tag": entry.tag.value,
-                "case_id": entry.case_id,
-                "decision_id": entry.decision_id,
-                "operation_id": entry.operation_id,
-                "subject_kind": entry.subject.kind.value if entry.subject else None,
-                "subject_id": entry.subject.id if entry.subject else None,
-                "details": json.dumps(details, ensure_ascii=False),
-            },
-        )
+    await conn.execute(
+        text(
+            # One after the other, though in one statement: each row's trigger sees the head that the last one left.
+            """INSERT INTO ledger.audit_entries
+                 (seq, at, actor, tag, case_id, decision_id, operation_id, subject_kind, subject_id,
+                  details, canonical, previous_hash, hash)
+               SELECT 0, clock_timestamp(), actor, tag, case_id, decision_id, operation_id, subject_kind, subject_id,
+                      cast(details AS jsonb), '', '', ''
+                 FROM unnest(cast(:actors AS text[]), cast(:tags AS text[]), cast(:case_ids AS bigint[]),
+                             cast(:decision_ids AS text[]), cast(:operation_ids AS text[]), cast(:kinds AS text[]),
+                             cast(:ids AS text[]), cast(:details AS text[]))
+                      WITH ORDINALITY AS e(actor, tag, case_id, decision_id, operation_id, subject_kind, subject_id,
+                                           details, place)
+                ORDER BY place"""
+        ),
+        {
+            "actors": [entry.actor for entry in told],
+            "tags": [entry.tag.value for entry in told],
+            "case_ids": [entry.case_id for entry in told],
+            "decision_ids": [entry.decision_id for entry in told],
+            "operation_ids": [entry.operation_id for entry in told],
+            "kinds": [entry.subject.kind.value if entry.subject else None for entry in told],
+            "ids": [entry.subject.id if entry.subject else None for entry in told],
+            "details": [json.dumps(details, ensure_ascii=False) for details, _ in kept],
+        },
+    )
 
 
 def _keep_private(entry: AuditEntry) -> tuple[dict[str, object], list[dict[str, object]]]:

@@ -41,95 +41,6 @@ Amounts = tuple[tuple[int, str], ...]
 Slots = tuple[tuple[str, ...], ...]
 
 
-# ---- Findings
-
-
-async def insert_finding(conn: AsyncConnection, finding: Finding, found_at: datetime) -> int | None:
-    """Record a finding; None if this very one (detection, subject, window) is known already."""
-    finding_id: int | None = await conn.scalar(
-        text(
-            """INSERT INTO ledger.findings (detection, subject_kind, subject_id, window_key, severity, mode,
-                 amount, currency, occurred_at, body, found_at)
-               VALUES (:detection, :kind, :id, :window_key, :severity, :mode, :amount, :currency, :occurred_at,
-                 cast(:body AS jsonb), :found_at)
-               ON CONFLICT ON CONSTRAINT finding_once DO NOTHING RETURNING finding_id"""
-        ),
-        {
-            "detection": finding.detection,
-            "kind": finding.subject.kind.value,
-            "id": finding.subject.id,
-            "window_key": finding.window_key,
-            "severity": finding.severity.value,
-            "mode": finding.mode.value,
-            "amount": finding.amount,
-            "currency": finding.currency,
-            "occurred_at": finding.occurred_at,
-            "body": to_json(finding, Finding),
-            "found_at": found_at,
-        },
-    )
-    return finding_id
-
-
-async def standing_finding(
-    conn: AsyncConnection, finding: Finding, finding_id: int, found_at: datetime
-) -> int | None:
-    """An earlier finding of the same detection and subject that this one adds nothing to:
-    its case is open or closed less than 24 h ago, and neither amount nor severity rose.
-    """
-    earlier: int | None = await conn.scalar(
-        text(
-            """SELECT f.finding_id FROM ledger.findings f JOIN ledger.cases c USING (case_id)
-                WHERE f.detection = :detection AND f.subject_kind = :kind AND f.subject_id = :id
-                  AND f.finding_id <> :finding_id
-                  AND (c.closed_at IS NULL OR c.closed_at > cast(:found_at AS timestamptz) - interval '24 hours')
-                  AND coalesce(f.amount, 0) >= coalesce(cast(:amount AS bigint), 0)
-                  AND f.severity <= :severity
-                ORDER BY f.finding_id DESC LIMIT 1"""
-        ),
-        {
-            "detection": finding.detection,
-            "kind": finding.subject.kind.value,
-            "id": finding.subject.id,
-            "finding_id": finding_id,
-            "found_at": found_at,
-            "amount": finding.amount,
-            "severity": finding.severity.value,
-        },
-    )
-    return earlier
-
-
-async def attach_finding(conn: AsyncConnection, finding_id: int, case_id: int) -> None:
-    await conn.execute(
-        text("UPDATE ledger.findings SET case_id = :case_id WHERE finding_id = :finding_id"),
-        {"case_id": case_id, "finding_id": finding_id},
-    )
-
-
-async def told_before(conn: AsyncConnection, case_id: int, finding_id: int) -> bool:
-    """Whether a case has another finding of the same detection."""
-    told: bool = (
-        await conn.execute(
-            text(
-                """SELECT EXISTS (
-                     SELECT FROM ledger.findings other JOIN ledger.findings mine USING (detection)
-                      WHERE mine.finding_id = :finding_id AND other.case_id = :case_id
-                        AND other.finding_id <> mine.finding_id)"""
-            ),
-            {"finding_id": finding_id, "case_id": case_id},
-        )
-    ).scalar_one()
-    return told
-
-
-async def suppress_finding(conn: AsyncConnection, finding_id: int, by: int) -> None:
-    await conn.execute(
-        text("UPDATE ledger.findings SET suppressed_by = :by WHERE finding_id = :finding_id"),
-        {"by": by, "finding_id": finding_id},
-    )
-
-
 # ---- Opening and joining
 
 
@@ -140,30 +51,6 @@ async def lock_opening(conn: AsyncConnection) -> None:
     one's case would be left without the order.
     """
     await conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('ledger.cases', 1))"))
-
-
-async def lock_open_case_for(
-    conn: AsyncConnection, subjects: Collection[Subject]
-) -> tuple[int, CaseState] | None:
-    """The oldest open case that has one of these subjects, locked for this transaction."""
-    row = (
-        await conn.execute(
-            text(
-                """SELECT c.case_id, c.state FROM ledger.cases c
-                    WHERE c.closed_at IS NULL AND c.case_id IN (
-                      SELECT m.case_id FROM ledger.case_members m
-                        JOIN unnest(cast(:kinds AS text[]), cast(:ids AS text[])) s(kind, id)
-                          ON m.subject_kind = s.kind AND m.subject_id = s.id
-                       WHERE m.is_open)
-                    ORDER BY c.case_id LIMIT 1 FOR UPDATE"""
-            ),
-            {
-                "kinds": [subject.kind.value for subject in subjects],
-                "ids": [subject.id for subject in subjects],
-            },
-        )
-    ).first()
-    return (row.case_id, CaseState(row.state)) if row else None
 
 
 async def insert_case(
@@ -234,24 +121,6 @@ async def add_members(
         if row is not None:
             added.append(subject)
     return added
-
-
-async def raise_severity(
-    conn: AsyncConnection, case_id: int, severity: Severity, priority: int
-) -> None:
-    """Let a case never be less severe, nor its card less urgent, than its worst finding."""
-    await conn.execute(
-        text(
-            "UPDATE ledger.cases SET severity = least(severity, :severity) WHERE case_id = :case_id"
-        ),
-        {"case_id": case_id, "severity": severity.value},
-    )
-    await conn.execute(
-        text(
-            "UPDATE ledger.cards SET priority = greatest(priority, :priority) WHERE case_id = :case_id"
-        ),
-        {"case_id": case_id, "priority": priority},
-    )
 
 
 # ---- Moving a case
