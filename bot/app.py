@@ -72,6 +72,7 @@ from bot.market.dry_run import DryRunMarket
 from bot.market.mapped import MappedMarket
 from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader, MarketUnreachableError
+from bot.market.selecting import Limits as SelectLimits
 from bot.market.verb_map import Auth, VerbMap
 from bot.market.verb_map_file import read_verb_map
 from bot.publisher import CHANNEL_LOCALE, Limits, Publisher
@@ -228,7 +229,9 @@ class Bot:
         for detection in loaded.detections:
             schedules[f"detection:{detection.name}"] = Schedule(
                 every_s=max(detection.every.total_seconds() / self._pace, FASTEST_S),
-                job=partial(detect, self.room, self._reader, detection),
+                job=partial(
+                    detect, self.room, self._reader, detection, limits=select_limits(self._settings)
+                ),
             )
         return schedules
 
@@ -617,6 +620,15 @@ def detection_folders(settings: Settings) -> Sequence[Path]:
             f"DETECTIONS_DIR names {settings.detections_dir}, which is no folder: make it, or unset the setting."
         )
     return [BUILT_IN, settings.detections_dir]
+
+
+def select_limits(settings: Settings) -> SelectLimits:
+    """What one run of a detection may cost at most."""
+    return SelectLimits(
+        seconds=settings.detection_seconds,
+        rows=settings.detection_rows,
+        bytes=settings.detection_bytes,
+    )
 
 
 def step_up_url(settings: Settings) -> str:

@@ -78,6 +78,15 @@ class Settings(BaseSettings):
         time(9, 0), description="When the digest of the day before is posted, in TIMEZONE"
     )
     detections_dir: Path | None = Field(None, description="A folder of your own detections")
+    detection_seconds: float = Field(
+        10.0, gt=0, le=300, description="What one run of a detection may take at most"
+    )
+    detection_rows: int = Field(
+        20_000, ge=1, le=1_000_000, description="How many rows one run of a detection may return"
+    )
+    detection_bytes: int = Field(
+        20_000_000, ge=1000, le=1_000_000_000, description="How large these rows may be together"
+    )
     policy_file: Path | None = Field(None, description="Your policy.yml; not set: the built-in one")
     timezone: str = Field("Asia/Tokyo", description="The team's zone, as in the IANA list")
     locale: str = Field("ja", pattern="^(ja|en)$", description="Language of the shared cards")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bot.domain.findings import EvidenceType, Mask, Mode, Severity
 from bot.domain.subjects import SubjectKind
+from bot.market.selecting import Limits
 
 BUILT_IN = Path(__file__).parent / "rules"
 """The folder of the detections that come with us."""
@@ -45,6 +46,23 @@ class EvidenceColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLimits:
+    """What one run of a detection may cost, where it says so itself."""
+
+    seconds: float | None = None
+    rows: int | None = None
+    bytes: int | None = None
+
+    def within(self, ceiling: Limits) -> Limits:
+        """Its own limits, none above the ceiling."""
+        return Limits(
+            seconds=min(self.seconds or ceiling.seconds, ceiling.seconds),
+            rows=min(self.rows or ceiling.rows, ceiling.rows),
+            bytes=min(self.bytes or ceiling.bytes, ceiling.bytes),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """A query with positional parameters: `names[0]` is what $1 stands for."""
 
@@ -76,6 +94,7 @@ class Detection:
     runbook: tuple[Text, ...]
     false_positives: tuple[Text, ...]
     daily_cap: int
+    limits: OwnLimits
     statement: Statement
     needs: Mapping[str, frozenset[str]]
     """The contract's relations, and their columns, that the query reads."""

@@ -51,6 +51,7 @@ async def run(
         now: the market's time.
         changed_since: the `now` of the last good run; the detection's overlap is taken off here. None: the
             whole window.
+        limits: what no detection may exceed, whatever its own head says.
         lists: entries of the allow, deny and watch lists by name, such as `allow_accounts`.
 
     Raises:
@@ -69,7 +70,9 @@ async def run(
     }
     params = [values[name] for name in detection.statement.names]
     try:
-        result = await reader.select(detection.statement.sql, params, limits=limits)
+        result = await reader.select(
+            detection.statement.sql, params, limits=detection.limits.within(limits or Limits())
+        )
     except SelectFault as fault:
         raise DetectionFault(f"{detection.name}: {fault}") from fault
     return tuple(_finding(detection, row) for row in result.rows)

@@ -83,6 +83,14 @@ class ScheduleHead(_Strict):
     every: Duration
 
 
+class LimitsHead(_Strict):
+    """What one run may cost; the settings are the ceiling."""
+
+    seconds: float | None = Field(None, gt=0)
+    rows: int | None = Field(None, gt=0)
+    bytes: int | None = Field(None, gt=0)
+
+
 class LinesHead(_Strict):
     ja: tuple[Line, ...]
     en: tuple[Line, ...]
@@ -114,6 +122,7 @@ class Head(_Strict):
     runbook: LinesHead
     false_positives: LinesHead
     daily_cap: int = Field(gt=0)
+    limits: LimitsHead = LimitsHead()
 
     @field_validator("parameters")
     @classmethod

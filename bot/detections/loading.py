@@ -13,6 +13,7 @@ from bot.detections.detection import (
     Detection,
     EvidenceColumn,
     Loaded,
+    OwnLimits,
     Parameter,
     Problem,
     Statement,
@@ -249,6 +250,9 @@ def _detection(file: _File, head: Head, statement: Statement, judged: Judged) ->
         runbook=_lines(head.runbook),
         false_positives=_lines(head.false_positives),
         daily_cap=head.daily_cap,
+        limits=OwnLimits(
+            seconds=head.limits.seconds, rows=head.limits.rows, bytes=head.limits.bytes
+        ),
         statement=statement,
         needs=judged.needs,
     )

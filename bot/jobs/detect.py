@@ -10,24 +10,44 @@ from bot.cases.room import Room
 from bot.detections.detection import Detection
 from bot.detections.engine import DetectionFault, run
 from bot.domain.errors import SayableError
+from bot.domain.findings import Mode
 from bot.jobs.ticker import Tick
 from bot.market.reader import MarketReader
+from bot.market.selecting import Limits
 
 logger = logging.getLogger(__name__)
 
 
-async def detect(room: Room, reader: MarketReader, detection: Detection, tick: Tick) -> datetime:
+async def detect(
+    room: Room,
+    reader: MarketReader,
+    detection: Detection,
+    tick: Tick,
+    *,
+    limits: Limits | None = None,
+) -> datetime:
     """One tick: find, look up what the findings name, open cases. Returns the market's time of the tick,
     which the next one looks back to.
+
+    Args:
+        limits: what no run may exceed, whatever the detection says itself.
     """
     now = room.clock.now()
     try:
-        findings = await run(detection, reader, now=now, changed_since=tick.watermark)
+        findings = await run(
+            detection, reader, now=now, changed_since=tick.watermark, limits=limits
+        )
     except DetectionFault as fault:
         raise SayableError(str(fault)) from fault
     if not findings:
         return now
-    subjects = dict.fromkeys(subject for finding in findings for subject in subjects_of(finding))
+    # Of what only the ledger sees nobody asks the marketplace.
+    subjects = dict.fromkeys(
+        subject
+        for finding in findings
+        if finding.mode is not Mode.SHADOW
+        for subject in subjects_of(finding)
+    )
     facts = await reader.facts(list(subjects))
     opened = await open_findings(room, findings, facts)
     if opened.new:

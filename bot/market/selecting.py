@@ -19,11 +19,11 @@ _SIZE = "mimawari row bytes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one SELECT may cost."""
+    """What one SELECT may cost. As many rows as a flood that people must hear of, in memory that a bot has."""
 
     seconds: float = 10.0
-    rows: int = 1000
-    bytes: int = 5_000_000
+    rows: int = 20_000
+    bytes: int = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

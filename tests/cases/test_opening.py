@@ -4,7 +4,9 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from bot.cases.deciding import decide, dismiss
 from bot.cases.opening import Claimed, Opened, claim_case, open_by_hand, open_findings
@@ -12,6 +14,7 @@ from bot.cases.room import Room
 from bot.domain.cases import CaseState
 from bot.domain.findings import Finding, Mode, Severity
 from bot.domain.refusals import Refusal, RefusalCode
+from bot.ledger import audit
 from tests.cases.stage import (
     a_finding,
     an_account,
@@ -41,6 +44,60 @@ async def test_a_finding_opens_a_case_with_its_members_and_a_stale_card(room: Ro
     async with room.engine.connect() as conn:
         stale = await conn.scalar(text("SELECT stale FROM ledger.cards"))
     assert stale is True
+
+
+async def test_findings_of_one_tick_end_as_if_one_had_come_after_the_other(room: Room) -> None:
+    at = room.clock.now()
+    await an_open_case(room, "O-1")
+    findings = [
+        a_finding("O-2", at=at, account_ids=("A", "B")),
+        a_finding("O-3", at=at, account_ids=("C",)),
+        # Joins the older of the two that it knows.
+        a_finding("O-4", at=at, account_ids=("C", "B")),
+        # Knows a case that was there before, and brings O-5 into it.
+        a_finding("O-5", at=at, account_ids=("buyer-of-O-1",), severity=Severity.P2),
+        a_finding("O-6", at=at, order_ids=("O-6", "O-5"), account_ids=()),
+        # Adds nothing to the first, nor does the same again.
+        a_finding("O-2", at=at, window_key="w2"),
+        a_finding("O-2", at=at, account_ids=("A", "B")),
+        a_finding("O-7", at=at, mode=Mode.SHADOW),
+    ]
+    result = await open_(room, *findings)
+    assert result == Opened(new=7, opened=2, joined=3, suppressed=1)
+    second, third = await the_case_of(room, "O-2"), await the_case_of(room, "O-3")
+    assert an_order("O-4") in {member.subject for member in second.members}
+    assert third.case_id == second.case_id + 1
+    first = await the_case_of(room, "O-1")
+    assert {an_order("O-5"), an_order("O-6")} <= {member.subject for member in first.members}
+    assert first.severity is Severity.P1
+    async with room.engine.connect() as conn:
+        tags = (
+            await conn.execute(
+                text("SELECT tag, subject_id FROM ledger.audit_entries ORDER BY seq OFFSET 1")
+            )
+        ).all()
+        assert (await audit.verify(conn)).ok
+    assert sorted(map(tuple, tags)) == [
+        ("detection:case:joined", "O-4"),
+        ("detection:case:joined", "O-5"),
+        ("detection:case:joined", "O-6"),
+        ("detection:case:opened", "O-2"),
+        ("detection:case:opened", "O-3"),
+        ("detection:finding:suppressed", "O-2"),
+    ]
+
+
+async def test_a_finding_that_the_ledger_refuses_keeps_none_of_the_others_out(room: Room) -> None:
+    at = room.clock.now()
+    findings = [a_finding(f"O-{n}", at=at) for n in range(9)]
+    findings[4] = replace(findings[4], order_ids=("",))
+    with pytest.raises(IntegrityError):
+        await open_(room, *findings)
+    async with room.engine.connect() as conn:
+        stored = (await conn.scalars(text("SELECT subject_id FROM ledger.findings"))).all()
+        cases = await conn.scalar(text("SELECT count(*) FROM ledger.cases"))
+    assert sorted(stored) == [f"O-{n}" for n in range(9) if n != 4]
+    assert cases == 8
 
 
 async def test_the_same_finding_never_alerts_twice(room: Room) -> None:

@@ -408,16 +408,18 @@ async def test_a_slow_query_does_not_hold_up_the_others(market_reader_dsn: str) 
 
 async def test_too_many_rows_are_a_fault_with_advice(market_reader_dsn: str) -> None:
     reader = MarketReader(market_reader_dsn)
-    exactly = await reader.select("SELECT i FROM generate_series(1, 1000) AS i")
+    limits = Limits(rows=1000)
+    exactly = await reader.select("SELECT i FROM generate_series(1, 1000) AS i", limits=limits)
     assert len(exactly.rows) == 1000
     with pytest.raises(SelectFault, match=r"more than 1,000 rows .* raise its thresholds"):
-        await reader.select("SELECT i FROM generate_series(1, 1001) AS i")
+        await reader.select("SELECT i FROM generate_series(1, 1001) AS i", limits=limits)
 
 
 async def test_too_many_bytes_are_a_fault_with_advice(market_reader_dsn: str) -> None:
     with pytest.raises(SelectFault, match="more than 5,000,000 bytes"):
         await MarketReader(market_reader_dsn).select(
-            "SELECT repeat('x', 10000) AS a FROM generate_series(1, 900)"
+            "SELECT repeat('x', 10000) AS a FROM generate_series(1, 900)",
+            limits=Limits(bytes=5_000_000),
         )
 
 
