@@ -39,7 +39,7 @@ from bot.cases.queueing import fold_closed
 from bot.cases.reconciling import compare_again
 from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
-from bot.detections.detection import BUILT_IN, Loaded
+from bot.detections.detection import BUILT_IN, LEDGER, Loaded
 from bot.detections.loading import load_detections
 from bot.domain.clock import Clock, WallClock
 from bot.domain.errors import SayableError
@@ -69,6 +69,7 @@ from bot.locale import use_glossary
 from bot.market.adopting import BY_HAND, MixedMarket
 from bot.market.api import MarketApi
 from bot.market.dry_run import DryRunMarket
+from bot.market.ledger_reader import LedgerReader
 from bot.market.mapped import MappedMarket
 from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader, MarketUnreachableError
@@ -137,6 +138,7 @@ class Bot:
             settings.market_schema,
             admin_urls=verb_map.admin_urls if verb_map else {},
         )
+        self._ledger_reader = ledger_reader_of(settings)
         self._errands = Errands()
         desk = Desk(
             room=room,
@@ -227,10 +229,21 @@ class Bot:
                 every_s=3600, job=partial(anchor_audit, self.room, self._settings.anchor_dir)
             )
         for detection in loaded.detections:
+            if detection.source == LEDGER and self._ledger_reader is None:
+                logger.warning(
+                    "%s reads our own ledger, and without DATABASE_READER_URL it does not run",
+                    detection.name,
+                )
+                continue
             schedules[f"detection:{detection.name}"] = Schedule(
                 every_s=max(detection.every.total_seconds() / self._pace, FASTEST_S),
                 job=partial(
-                    detect, self.room, self._reader, detection, limits=select_limits(self._settings)
+                    detect,
+                    self.room,
+                    self._reader,
+                    detection,
+                    ledger=self._ledger_reader,
+                    limits=select_limits(self._settings),
                 ),
             )
         return schedules
@@ -620,6 +633,12 @@ def detection_folders(settings: Settings) -> Sequence[Path]:
             f"DETECTIONS_DIR names {settings.detections_dir}, which is no folder: make it, or unset the setting."
         )
     return [BUILT_IN, settings.detections_dir]
+
+
+def ledger_reader_of(settings: Settings) -> LedgerReader | None:
+    """What detections over our own ledger read through; None where no role was made for it."""
+    url = _secret(settings.database_reader_url)
+    return LedgerReader(url) if url else None
 
 
 def select_limits(settings: Settings) -> SelectLimits:

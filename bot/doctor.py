@@ -19,6 +19,7 @@ from bot.actions import registry
 from bot.cards.glossary import read_glossary
 from bot.cases.pausing import scopes_of
 from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
+from bot.detections.detection import LEDGER
 from bot.detections.loading import load_detections
 from bot.domain.errors import SayableError
 from bot.domain.findings import Mode, Severity
@@ -85,6 +86,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         ("words", _examine_glossary),
         ("detections", _examine_detections),
         ("ledger", _examine_ledger),
+        ("ledger views", _examine_ledger_reader),
         ("audit anchors", _examine_anchors),
         ("marketplace database", _examine_reader),
         ("marketplace API", _examine_marketplace),
@@ -172,6 +174,21 @@ async def _examine_anchors(settings: Settings) -> str:
     if settings.anchor_dir is None:
         return "none: only digests tell the head of the audit log"
     return await asyncio.to_thread(check_age, settings.anchor_dir, datetime.now(UTC))
+
+
+async def _examine_ledger_reader(settings: Settings) -> str:
+    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    wanting = [one.name for one in loaded.detections if one.source == LEDGER]
+    reader = app.ledger_reader_of(settings)
+    if reader is None:
+        if wanting:
+            raise SayableError(
+                f"{', '.join(wanting)} read our own ledger and do not run: set DATABASE_READER_URL to a role"
+                " with nothing but CONNECT, and run `mimawari migrate`."
+            )
+        return "no detection needs it"
+    await reader.check()
+    return f"{len(await reader.relations())} views, read only"
 
 
 async def _examine_reader(settings: Settings) -> str:

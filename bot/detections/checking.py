@@ -1,4 +1,4 @@
-"""Judges the SQL of a detection before it ever runs: one SELECT over the contract, and nothing else."""
+"""Judges the SQL of a detection before it ever runs: one SELECT over the relations of its source, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlglot import exp, parse
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
-from bot.market.contract import CONTRACT
+from bot.market.contract import CONTRACT, Relations
 
 REQUIRED_COLUMNS = ("subject_id", "occurred_at")
 FIXED_COLUMNS = (
@@ -58,8 +58,12 @@ class Judged:
     columns: tuple[str, ...]
 
 
-def judge_sql(sql: str) -> Judged | list[SqlProblem]:
-    """What the query reads and returns, or everything that is wrong with it; it has no parameters."""
+def judge_sql(sql: str, relations: Relations = CONTRACT) -> Judged | list[SqlProblem]:
+    """What the query reads and returns, or everything that is wrong with it; it has no parameters.
+
+    Args:
+        relations: what it may name.
+    """
     try:
         statements = [statement for statement in parse(sql.rstrip(), read="postgres") if statement]
     except ParseError as error:
@@ -78,12 +82,15 @@ def judge_sql(sql: str) -> Judged | list[SqlProblem]:
     query = statements[0]
     if forbidden := list(_forbidden(query, sql)):
         return forbidden
-    problems = [*_foreign_relations(query, sql), *_shadowed_relations(query, sql)]
+    problems = [
+        *_foreign_relations(query, sql, relations),
+        *_shadowed_relations(query, sql, relations),
+    ]
     columns = tuple(select.alias_or_name for select in query.selects)
     problems += _fixed_columns(query, columns)
     if problems:
         return problems
-    needs, unknown = _needs(query, sql)
+    needs, unknown = _needs(query, sql, relations)
     return unknown or Judged(needs=needs, columns=columns)
 
 
@@ -113,7 +120,7 @@ def _forbidden(query: exp.Query, sql: str) -> Iterable[SqlProblem]:
                 )
 
 
-def _foreign_relations(query: exp.Query, sql: str) -> Iterable[SqlProblem]:
+def _foreign_relations(query: exp.Query, sql: str, relations: Relations) -> Iterable[SqlProblem]:
     made_here = {cte.alias.lower() for cte in query.find_all(exp.CTE)}
     for name in dict.fromkeys(_relation(table) for table in query.find_all(exp.Table)):
         if not name:  # a function in FROM
@@ -122,26 +129,40 @@ def _foreign_relations(query: exp.Query, sql: str) -> Iterable[SqlProblem]:
         if schema:
             message = f"write {relation} without its schema {schema}; the engine knows where it is."
             yield SqlProblem(line=_line_of(sql, relation), message=message)
-        elif relation not in made_here and relation not in CONTRACT:
-            near = difflib.get_close_matches(relation, [*CONTRACT, *made_here], n=1)
+        elif relation not in made_here and relation not in relations:
+            near = difflib.get_close_matches(relation, [*relations, *made_here], n=1)
             advice = (
                 f"did you mean {near[0]}?"
                 if near
-                else "its relations are " + ", ".join(CONTRACT) + "."
+                else "its relations are " + ", ".join(relations) + "."
             )
             yield SqlProblem(
                 line=_line_of(sql, relation),
-                message=f"the market contract has no relation {relation}; {advice}",
+                message=f"{_whose(relations)} no relation {relation}; {advice}",
             )
 
 
-def _shadowed_relations(query: exp.Query, sql: str) -> Iterable[SqlProblem]:
+def _shadowed_relations(query: exp.Query, sql: str, relations: Relations) -> Iterable[SqlProblem]:
     for cte in query.find_all(exp.CTE):
-        if cte.alias.lower() in CONTRACT:
+        if cte.alias.lower() in relations:
             yield SqlProblem(
                 line=_line_of(sql, cte.alias),
-                message=f"WITH {cte.alias} hides the contract's relation of that name; name it otherwise.",
+                message=f"WITH {cte.alias} hides the {_source(relations)}'s relation of that name; name it otherwise.",
             )
+
+
+def _whose(relations: Relations) -> str:
+    return "the market contract has" if relations is CONTRACT else "the views of the ledger have"
+
+
+def _source(relations: Relations) -> str:
+    return "contract" if relations is CONTRACT else "ledger"
+
+
+def _see(relations: Relations) -> str:
+    return (
+        "see contract/market.sql." if relations is CONTRACT else "see docs/writing-detections.md."
+    )
 
 
 def _relation(table: exp.Table) -> str:
@@ -167,7 +188,9 @@ def _fixed_columns(query: exp.Query, columns: tuple[str, ...]) -> Iterable[SqlPr
         )
 
 
-def _needs(query: exp.Query, sql: str) -> tuple[dict[str, frozenset[str]], list[SqlProblem]]:
+def _needs(
+    query: exp.Query, sql: str, contract: Relations
+) -> tuple[dict[str, frozenset[str]], list[SqlProblem]]:
     """The contract's columns that the query reads, and those that it reads but the contract lacks."""
     needs: dict[str, set[str]] = {}
     unknown: list[SqlProblem] = []
@@ -175,7 +198,7 @@ def _needs(query: exp.Query, sql: str) -> tuple[dict[str, frozenset[str]], list[
         relations = {
             alias: source.name.lower()
             for alias, source in scope.sources.items()
-            if isinstance(source, exp.Table) and source.name.lower() in CONTRACT
+            if isinstance(source, exp.Table) and source.name.lower() in contract
         }
         for relation in relations.values():
             needs.setdefault(relation, set())
@@ -183,15 +206,15 @@ def _needs(query: exp.Query, sql: str) -> tuple[dict[str, frozenset[str]], list[
             if column.table:
                 owners = [relations[column.table]] if column.table in relations else []
             else:
-                owners = [name for name in relations.values() if column.name in CONTRACT[name]]
+                owners = [name for name in relations.values() if column.name in contract[name]]
                 if not owners and len(relations) == len(scope.sources) == 1 and _is_root(scope):
                     owners = list(relations.values())
             for owner in owners:
-                if column.name in CONTRACT[owner]:
+                if column.name in contract[owner]:
                     needs[owner].add(column.name)
                 elif not isinstance(column.this, exp.Star):
-                    near = difflib.get_close_matches(column.name, CONTRACT[owner], n=1)
-                    advice = f"did you mean {near[0]}?" if near else "see contract/market.sql."
+                    near = difflib.get_close_matches(column.name, contract[owner], n=1)
+                    advice = f"did you mean {near[0]}?" if near else _see(contract)
                     unknown.append(
                         SqlProblem(
                             line=_line_of(sql, column.name),
@@ -199,7 +222,7 @@ def _needs(query: exp.Query, sql: str) -> tuple[dict[str, frozenset[str]], list[
                         )
                     )
                 else:
-                    needs[owner].update(CONTRACT[owner])
+                    needs[owner].update(contract[owner])
     return {name: frozenset(columns) for name, columns in needs.items()}, unknown
 
 

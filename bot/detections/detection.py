@@ -9,7 +9,14 @@ from pathlib import Path
 
 from bot.domain.findings import EvidenceType, Mask, Mode, Severity
 from bot.domain.subjects import SubjectKind
+from bot.ledger.views import VIEWS
+from bot.market.contract import CONTRACT, Relations
 from bot.market.selecting import Limits
+
+MARKET, LEDGER = "market", "ledger"
+"""The sources: the marketplace's relations, or the views of our own ledger."""
+RELATIONS: Mapping[str, Relations] = {MARKET: CONTRACT, LEDGER: VIEWS}
+"""What the detections of each source may name."""
 
 BUILT_IN = Path(__file__).parent / "rules"
 """The folder of the detections that come with us."""
@@ -88,6 +95,11 @@ class Detection:
     overlap: timedelta
     """How far before the last good tick a run looks again, for rows that arrive late."""
     mode: Mode
+    """Where it starts; the ledger knows where it is."""
+    baseline: timedelta
+    """What occurred longer before its very first run is stored without bothering anybody."""
+    control_percent: int
+    """How many of a hundred subjects are kept silent, to learn what becomes of those."""
     parameters: tuple[Parameter, ...]
     actions: tuple[str, ...]
     evidence: tuple[EvidenceColumn, ...]

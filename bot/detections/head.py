@@ -108,14 +108,17 @@ class Head(_Strict):
 
     name: Name
     title: TextHead
-    source: Literal["market"]
+    source: Literal["market", "ledger"]
     subject: SubjectKind
     severity: Severity
     owner: Line
     schedule: ScheduleHead
     window: Duration
     overlap: NoOrDuration = timedelta(minutes=5)
-    mode: Mode = Mode.REVIEW
+    mode: Literal[Mode.SHADOW, Mode.REVIEW] = Mode.REVIEW
+    """Where it starts; every other mode, automatic too, is approved in Slack."""
+    baseline: NoOrDuration = timedelta(hours=24)
+    control_percent: int = Field(0, ge=0, le=50)
     parameters: dict[Name, ParameterHead] = Field(default_factory=dict)
     actions: tuple[Name, ...]
     evidence: dict[Name, EvidenceHead] = Field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.detections.detection import Detection, Loaded
+from bot.detections.detection import MARKET, Detection, Loaded
 from bot.detections.proving import examples_file
 from bot.market.absent import Present, absent_columns
 
@@ -83,6 +83,8 @@ def check_detections(loaded: Loaded, present: Present | None) -> list[Checked]:
 
 def missing_columns(detection: Detection, present: Present) -> Mapping[str, Sequence[str]]:
     """What the detection reads and the marketplace does not have; it takes it as NULL."""
+    if detection.source != MARKET:
+        return {}
     missing = {
         relation: sorted(columns & absent_columns(present, relation))
         for relation, columns in sorted(detection.needs.items())

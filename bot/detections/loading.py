@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.detections.checking import FIXED_COLUMNS, Judged, judge_sql
 from bot.detections.detection import (
+    RELATIONS,
     Detection,
     EvidenceColumn,
     Loaded,
@@ -182,7 +183,7 @@ def _check_parameters(file: _File, head: Head, types: Mapping[str, str]) -> None
 
 
 def _judge(file: _File, head: Head, types: Mapping[str, str]) -> Judged:
-    judged = judge_sql(make_constant(file.sql, types))
+    judged = judge_sql(make_constant(file.sql, types), RELATIONS[head.source])
     if not isinstance(judged, Judged):
         raise _RefusedError(
             [
@@ -232,6 +233,8 @@ def _detection(file: _File, head: Head, statement: Statement, judged: Judged) ->
         window=head.window,
         overlap=head.overlap,
         mode=head.mode,
+        baseline=head.baseline,
+        control_percent=head.control_percent,
         parameters=tuple(
             Parameter(name=name, default=parameter.default, description=_text(parameter))
             for name, parameter in head.parameters.items()

@@ -14,19 +14,27 @@ from typing import Any
 
 import asyncpg
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from bot.detections.detection import Detection
+from bot.detections.detection import LEDGER, MARKET, RELATIONS, Detection
 from bot.detections.engine import DetectionFault, run
 from bot.detections.head import parse_duration
 from bot.domain.errors import SayableError
 from bot.domain.findings import Finding
+from bot.ledger.views import VIEWS
 from bot.market.absent import quote
 from bot.market.contract import CONTRACT
 from bot.market.selecting import Limits, Rows, select_within
 
 CONTRACT_FILE = Path(__file__).parents[2] / "contract" / "market.sql"
-_SCHEMA = "mimawari_examples"
+_SCHEMAS = {MARKET: "mimawari_examples", LEDGER: "mimawari_ledger_examples"}
 _NOW = datetime(2026, 4, 1, 3, 0, tzinfo=UTC)
 _AGO = re.compile(r"((?:\d+[smhd])+) ago")
 
@@ -86,6 +94,67 @@ _FILL: Mapping[str, Mapping[str, object]] = {
     "user_reports": {"report_id": "report-{n}", "reason": "spam", "created_at": "1m ago"},
     "inquiries": {"inquiry_id": "inquiry-{n}", "body": "", "created_at": "1m ago"},
 }
+# The same of the ledger's views.
+_FILL_LEDGER: Mapping[str, Mapping[str, object]] = {
+    "ticks": {"name": "detection:detection-{n}", "every_s": 60, "failed": False},
+    "findings": {
+        "finding_id": "{n}",
+        "detection": "detection-{n}",
+        "subject_kind": "order",
+        "subject_id": "order-{n}",
+        "severity": "P2",
+        "mode": "review",
+        "occurred_at": "1m ago",
+        "found_at": "1m ago",
+    },
+    "cases": {
+        "case_id": "{n}",
+        "state": "open",
+        "severity": "P2",
+        "version": 1,
+        "opened_at": "1m ago",
+        "by_hand": False,
+        "claimed": False,
+    },
+    "case_members": {
+        "case_id": "{n}",
+        "subject_kind": "order",
+        "subject_id": "order-{n}",
+        "is_subject": True,
+        "is_open": True,
+        "joined_at": "1m ago",
+    },
+    "decisions": {
+        "decision_id": "decision-{n}",
+        "case_id": "{n}",
+        "action": "hold",
+        "state": "approved",
+        "by_detection": False,
+        "requested_at": "1m ago",
+        "broke_glass": False,
+        "dry_run": False,
+    },
+    "operations": {
+        "operation_id": "operation-{n}",
+        "decision_id": "decision-{n}",
+        "case_id": "{n}",
+        "verb": "hold",
+        "subject_kind": "order",
+        "subject_id": "order-{n}",
+        "operation_class": "key",
+        "state": "succeeded",
+        "sends": 1,
+        "created_at": "1m ago",
+    },
+    "posts": {
+        "post_id": "post-{n}",
+        "kind": "story",
+        "state": "sent",
+        "created_at": "1m ago",
+        "attempts": 1,
+    },
+}
+_FILLS = {MARKET: _FILL, LEDGER: _FILL_LEDGER}
 # When a row changed last, where its author did not say: when it came.
 _UPDATED_WITH = {"orders": "ordered_at"}
 
@@ -112,10 +181,14 @@ class Example(BaseModel):
 
     @field_validator("rows")
     @classmethod
-    def _are_of_the_contract(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _are_of_its_source(
+        cls, value: Mapping[str, Any], info: ValidationInfo
+    ) -> Mapping[str, Any]:
+        source = (info.context or {}).get("source", MARKET)
         for relation in value:
-            if relation not in CONTRACT:
-                raise ValueError(f"the market contract has no relation {relation}")
+            if relation not in RELATIONS[source]:
+                whose = "market contract has" if source == MARKET else "ledger has"
+                raise ValueError(f"the {whose} no relation {relation}")
         return value
 
 
@@ -153,7 +226,9 @@ def read_examples(detection: Detection) -> tuple[Example, ...]:
     if not isinstance(values, list) or not values:
         raise SayableError(f"{path} must hold a list of examples (`- title: …`).")
     try:
-        return tuple(Example.model_validate(value) for value in values)
+        return tuple(
+            Example.model_validate(value, context={"source": detection.source}) for value in values
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -198,8 +273,9 @@ async def _scratch(dsn: str, contract: Path) -> AsyncIterator[Any]:
         raise SayableError(
             f"{contract} cannot be read ({error.strerror}); run this from a clone of the repository."
         ) from error
-    script = re.sub(r"\bmarket\.(?=[a-z])", f"{_SCHEMA}.", script)
-    script = re.sub(r"(?i)CREATE SCHEMA market\b", f"CREATE SCHEMA {_SCHEMA}", script)
+    script = re.sub(r"\bmarket\.(?=[a-z])", f"{_SCHEMAS[MARKET]}.", script)
+    script = re.sub(r"(?i)CREATE SCHEMA market\b", f"CREATE SCHEMA {_SCHEMAS[MARKET]}", script)
+    script += _ledger_script()
     try:
         conn = await asyncpg.connect(dsn, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
@@ -220,21 +296,31 @@ async def _scratch(dsn: str, contract: Path) -> AsyncIterator[Any]:
         await conn.close()
 
 
+def _ledger_script() -> str:
+    """Tables with the columns of the ledger's views; one in a script of the contract must have ended."""
+    tables = [f"CREATE SCHEMA {_SCHEMAS[LEDGER]}"]
+    for relation, columns in VIEWS.items():
+        listed = ", ".join(f"{quote(column)} {type_}" for column, type_ in columns.items())
+        tables.append(f"CREATE TABLE {_SCHEMAS[LEDGER]}.{quote(relation)} ({listed})")
+    return ";\n" + ";\n".join(tables)
+
+
 async def _run_example(conn: Any, detection: Detection, example: Example) -> str | None:
     transaction = conn.transaction()
     await transaction.start()
     try:
         for relation, rows in example.rows.items():
-            await _insert(conn, relation, rows, example.now)
+            await _insert(conn, detection.source, relation, rows, example.now)
         findings = await run(
             detection,
-            _Scratch(conn),
+            _Scratch(conn, detection.source),
             now=example.now,
             changed_since=None,
             lists=example.lists,
         )
     except (asyncpg.PostgresError, asyncpg.DataError, ValueError) as error:
-        return f"its rows do not fit the market contract: {error}"
+        fit = "the market contract" if detection.source == MARKET else "the ledger's views"
+        return f"its rows do not fit {fit}: {error}"
     except DetectionFault as fault:
         return str(fault)
     finally:
@@ -245,8 +331,9 @@ async def _run_example(conn: Any, detection: Detection, example: Example) -> str
 class _Scratch:
     """Runs a detection's SELECT inside the transaction of its example."""
 
-    def __init__(self, conn: Any) -> None:
+    def __init__(self, conn: Any, source: str) -> None:
         self._conn = conn
+        self._source = source
 
     async def select(
         self, sql: str, params: Sequence[object] = (), *, limits: Limits | None = None
@@ -255,28 +342,35 @@ class _Scratch:
             self._conn,
             sql,
             params,
-            schema=_SCHEMA,
-            present={relation: frozenset(columns) for relation, columns in CONTRACT.items()},
+            schema=_SCHEMAS[self._source],
+            present={
+                relation: frozenset(columns)
+                for relation, columns in RELATIONS[self._source].items()
+            },
             limits=limits or Limits(),
+            relations=RELATIONS[self._source],
         )
 
 
 async def _insert(
-    conn: Any, relation: str, rows: Sequence[Mapping[str, Any]], now: datetime
+    conn: Any, source: str, relation: str, rows: Sequence[Mapping[str, Any]], now: datetime
 ) -> None:
     numbered = 0
+    types = RELATIONS[source][relation]
     for row in rows:
         repeat, every = int(row.get("repeat", 1)), row.get("every", "0s")
         written = {key: value for key, value in row.items() if key not in {"repeat", "every"}}
         for turn in range(repeat):
             numbered += 1
             later = turn * parse_duration(every)
-            filled = {**_FILL[relation], **written}
-            _fill_updated(relation, filled)
+            filled = {**_FILLS[source][relation], **written}
+            if source == MARKET:
+                _fill_updated(relation, filled)
             values = {
                 column: _value(
                     relation,
                     column,
+                    types.get(column),
                     value,
                     # What is filled in is numbered through, so that keys differ.
                     n=turn + 1 if column in written else numbered,
@@ -289,7 +383,7 @@ async def _insert(
             places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
             # Relation and columns are the contract's own names.
             await conn.execute(
-                f"INSERT INTO {_SCHEMA}.{relation} ({names}) VALUES ({places})",  # noqa: S608
+                f"INSERT INTO {_SCHEMAS[source]}.{relation} ({names}) VALUES ({places})",  # noqa: S608
                 *values.values(),
             )
 
@@ -301,9 +395,15 @@ def _fill_updated(relation: str, row: dict[str, Any]) -> None:
 
 
 def _value(
-    relation: str, column: str, value: Any, *, n: int, now: datetime, later: timedelta
+    relation: str,
+    column: str,
+    type_: str | None,
+    value: Any,
+    *,
+    n: int,
+    now: datetime,
+    later: timedelta,
 ) -> object:
-    type_ = CONTRACT[relation].get(column)
     if type_ is None:
         raise ValueError(f"{relation} has no column {column}")
     if value is None:
@@ -315,6 +415,8 @@ def _value(
         return [fill(part) for part in value]
     if type_ in {"text", "inet"}:
         return fill(str(value))
+    if type_ in {"bigint", "integer"} and isinstance(value, str):
+        return int(str(fill(value)))
     return value
 
 

@@ -7,11 +7,12 @@ from datetime import datetime
 
 from bot.cases.opening import open_findings, subjects_of
 from bot.cases.room import Room
-from bot.detections.detection import Detection
+from bot.detections.detection import LEDGER, Detection
 from bot.detections.engine import DetectionFault, run
 from bot.domain.errors import SayableError
 from bot.domain.findings import Mode
 from bot.jobs.ticker import Tick
+from bot.market.ledger_reader import LedgerReader
 from bot.market.reader import MarketReader
 from bot.market.selecting import Limits
 
@@ -24,18 +25,24 @@ async def detect(
     detection: Detection,
     tick: Tick,
     *,
+    ledger: LedgerReader | None = None,
     limits: Limits | None = None,
 ) -> datetime:
     """One tick: find, look up what the findings name, open cases. Returns the market's time of the tick,
     which the next one looks back to.
 
     Args:
+        ledger: for a detection over our own ledger.
         limits: what no run may exceed, whatever the detection says itself.
     """
     now = room.clock.now()
     try:
         findings = await run(
-            detection, reader, now=now, changed_since=tick.watermark, limits=limits
+            detection,
+            _reader_of(detection, reader, ledger),
+            now=now,
+            changed_since=tick.watermark,
+            limits=limits,
         )
     except DetectionFault as fault:
         raise SayableError(str(fault)) from fault
@@ -60,3 +67,15 @@ async def detect(
             opened.suppressed,
         )
     return now
+
+
+def _reader_of(
+    detection: Detection, reader: MarketReader, ledger: LedgerReader | None
+) -> MarketReader | LedgerReader:
+    if detection.source != LEDGER:
+        return reader
+    if ledger is None:
+        raise SayableError(
+            f"{detection.name} reads our own ledger: set DATABASE_READER_URL and run `mimawari migrate`."
+        )
+    return ledger

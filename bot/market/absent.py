@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bot.market.contract import CONTRACT
+from bot.market.contract import CONTRACT, Relations
 
 Present = Mapping[str, frozenset[str]]
 
@@ -15,15 +15,18 @@ _OPENING_WITH = re.compile(
 )
 
 
-def stand_in(sql: str, present: Present, schema: str) -> str:
+def stand_in(sql: str, present: Present, schema: str, relations: Relations = CONTRACT) -> str:
     """The query with every incomplete relation that it names completed by NULLs.
 
     A relation that is there in full is left alone, so that most queries stay as they were written.
+
+    Args:
+        relations: what could be there, the market contract's or another's.
     """
     shims = ",\n".join(
-        _shim(relation, present.get(relation, frozenset()), schema)
-        for relation in CONTRACT
-        if absent_columns(present, relation)
+        _shim(relation, present.get(relation, frozenset()), schema, relations[relation])
+        for relation in relations
+        if absent_columns(present, relation, relations)
         and re.search(rf"\b{relation}\b", sql, flags=re.IGNORECASE)
     )
     if not shims:
@@ -34,9 +37,11 @@ def stand_in(sql: str, present: Present, schema: str) -> str:
     return f"{opening['before']}{opening['with']} {shims},\n{sql[opening.end() :]}"
 
 
-def absent_columns(present: Present, relation: str) -> frozenset[str]:
+def absent_columns(
+    present: Present, relation: str, relations: Relations = CONTRACT
+) -> frozenset[str]:
     """The columns of a contract relation that the marketplace does not have."""
-    return frozenset(CONTRACT[relation]) - present.get(relation, frozenset())
+    return frozenset(relations[relation]) - present.get(relation, frozenset())
 
 
 def quote(name: str) -> str:
@@ -44,10 +49,10 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _shim(relation: str, columns: frozenset[str], schema: str) -> str:
+def _shim(relation: str, columns: frozenset[str], schema: str, whole: Mapping[str, str]) -> str:
     listed = ", ".join(
         quote(column) if column in columns else f"NULL::{type_} AS {quote(column)}"
-        for column, type_ in CONTRACT[relation].items()
+        for column, type_ in whole.items()
     )
     source = f"FROM {quote(schema)}.{quote(relation)}" if columns else "WHERE false"
     # Materialized it would read the whole relation; inlined the planner sees through it.

@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import asyncpg
-
 from bot.domain.cases import MemberFacts
-from bot.domain.errors import SayableError
 from bot.domain.findings import Mask
 from bot.domain.masks import mask
 from bot.domain.subjects import Subject, SubjectKind
-from bot.market.absent import Present, quote, stand_in
+from bot.market.absent import stand_in
 from bot.market.contract import CONTRACT
-from bot.market.selecting import Limits, Rows, SelectFault, select_within
+from bot.market.read_only import ReadOnly, UnreachableError
 from bot.market.templates import fill_url
 
-_REQUIRED = ("accounts", "orders")
-# Grants and views change under a running process: a role that may write by now is refused by now.
-_EXAMINE_EVERY_S = 300.0
 _NO_URLS: Mapping[SubjectKind, str] = MappingProxyType({})
-
-# What this role may do beyond reading: the first line is enough to refuse it.
-_FIND_POWERS = """
-SELECT what FROM (
-    SELECT 1 AS rank, 'is a superuser' AS what FROM pg_roles WHERE rolname = current_user AND rolsuper
-    UNION ALL
-    SELECT 2, 'may create roles or databases' FROM pg_roles
-     WHERE rolname = current_user AND (rolcreaterole OR rolcreatedb)
-    UNION ALL
-    SELECT 3, format('is a member of %s', rolname) FROM pg_roles
-     WHERE rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_read_server_files',
-                       'pg_execute_server_program', 'pg_maintain')
-       AND pg_has_role(oid, 'MEMBER')
-    UNION ALL
-    SELECT 4, format('owns %s.%s', n.nspname, c.relname)
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_'
-       AND n.nspname <> 'information_schema' AND pg_has_role(c.relowner, 'MEMBER')
-    UNION ALL
-    SELECT 5, format('may write to %s.%s', n.nspname, c.relname)
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_'
-       AND n.nspname <> 'information_schema'
-       AND (has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-            OR has_any_column_privilege(c.oid, 'INSERT, UPDATE'))
-    UNION ALL
-    SELECT 6, format('may create tables in the schema %s', nspname) FROM pg_namespace
-     WHERE nspname !~ '^pg_' AND has_schema_privilege(oid, 'CREATE')
-    UNION ALL
-    SELECT 7, 'may create schemas in the database' WHERE has_database_privilege(current_database(), 'CREATE')
-) AS powers ORDER BY rank, what LIMIT 1
-"""
-
-# The contract's relations and columns that this role may see.
-_FIND_COLUMNS = """
-SELECT c.relname AS relation, a.attname AS column
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-   AND has_schema_privilege(n.oid, 'USAGE')
-   AND has_column_privilege(c.oid, a.attnum, 'SELECT')
-"""
 
 # What a card says of orders; `name` is masked before it leaves this module.
 _ORDER_FACTS = """
@@ -119,12 +68,19 @@ _LINKED = {
 }
 
 
-class MarketUnreachableError(SayableError):
+class MarketUnreachableError(UnreachableError):
     """The marketplace's database does not answer."""
 
 
-class MarketReader:
+class MarketReader(ReadOnly):
     """The contract's relations, as a role sees them that cannot write."""
+
+    of = "the marketplace"
+    setting = "MARKET_DATABASE_URL"
+    whole = CONTRACT
+    required = ("accounts", "orders")
+    make_it = "create it as contract/market.sql says, grant SELECT on it, or name another schema in MARKET_SCHEMA."
+    unreachable = MarketUnreachableError
 
     def __init__(
         self,
@@ -136,29 +92,8 @@ class MarketReader:
         """Args:
         admin_urls: the back office's page of a subject, with `{subject_id}`, where the views name none.
         """
-        self._dsn = dsn
-        self._schema = schema
+        super().__init__(dsn, schema)
         self._admin_urls = admin_urls
-        self._present: Present | None = None
-        self._examine_at = 0.0
-
-    async def check(self) -> None:
-        """Refuse a role that could write, and a schema without the relations that the contract requires.
-
-        Every other method does it too before its first query.
-
-        Raises:
-            SayableError: the sentence says what to change.
-        """
-        async with self._connected():
-            pass
-
-    async def relations(self, *, refresh: bool = False) -> Mapping[str, frozenset[str]]:
-        """The contract's relations that are there, with those of its columns that are."""
-        if refresh:
-            self._present = None
-        async with self._connected() as (_, present):
-            return present
 
     async def facts(self, subjects: Sequence[Subject]) -> dict[Subject, MemberFacts]:
         """What cards say of subjects, names masked; a subject that is not there is left out."""
@@ -192,89 +127,6 @@ class MarketReader:
             records = await conn.fetch(stand_in(sql, present, self._schema), subject.id)
         linked = (Subject(kind, id_) for record in records for id_ in record if id_)
         return tuple(dict.fromkeys(linked))
-
-    async def select(
-        self, sql: str, params: Sequence[object] = (), *, limits: Limits | None = None
-    ) -> Rows:
-        """Run one SELECT in a connection and a read-only transaction of its own, both gone afterwards.
-
-        Raises:
-            SelectFault: it failed, or went over a limit.
-        """
-        async with self._connected() as (conn, present):
-            transaction = conn.transaction(readonly=True)
-            await transaction.start()
-            try:
-                return await select_within(
-                    conn,
-                    sql,
-                    params,
-                    schema=self._schema,
-                    present=present,
-                    limits=limits or Limits(),
-                )
-            except SelectFault as fault:
-                if isinstance(fault.__cause__, asyncpg.UndefinedColumnError):
-                    # A view may have lost it since: the next run stands NULL in for it.
-                    self._present = None
-                raise
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[Any, Present]]:
-        """A fresh connection: what a query leaves in its session (locks, settings) ends with it."""
-        try:
-            conn = await asyncpg.connect(self._dsn, timeout=10, statement_cache_size=0)
-        except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
-            raise _unreachable(error) from error
-        try:
-            await conn.execute(
-                f"SET search_path TO {quote(self._schema)}, pg_temp;"
-                "SET statement_timeout TO '10s'; SET application_name TO 'mimawari reader'"
-            )
-            present = self._present
-            if present is None or time.monotonic() >= self._examine_at:
-                present = self._present = await self._examine(conn)
-                self._examine_at = time.monotonic() + _EXAMINE_EVERY_S
-            yield conn, present
-        except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError):
-            self._present = None
-            raise
-        except (OSError, asyncpg.PostgresConnectionError) as error:
-            raise _unreachable(error) from error
-        finally:
-            # Rolls back whatever is open; a session that does not answer is cut off.
-            try:
-                await conn.close(timeout=2)
-            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                conn.terminate()
-
-    async def _examine(self, conn: Any) -> Present:
-        power = await conn.fetchval(_FIND_POWERS)
-        if power is not None:
-            role = await conn.fetchval("SELECT current_user")
-            raise SayableError(
-                f"The role {role} of MARKET_DATABASE_URL {power}, but the marketplace may only be"
-                " read: use a role with CONNECT on the database, USAGE on the schema"
-                f" {self._schema} and SELECT on its relations, and nothing else."
-            )
-        present: dict[str, set[str]] = {}
-        for record in await conn.fetch(_FIND_COLUMNS, self._schema, list(CONTRACT)):
-            if record["column"] in CONTRACT[record["relation"]]:
-                present.setdefault(record["relation"], set()).add(record["column"])
-        if missing := [relation for relation in _REQUIRED if relation not in present]:
-            raise SayableError(
-                f"The schema {self._schema} of the marketplace's database has no relation"
-                f" {missing[0]} that this role may read: create it as contract/market.sql says,"
-                " grant SELECT on it, or name another schema in MARKET_SCHEMA."
-            )
-        return {relation: frozenset(columns) for relation, columns in present.items()}
-
-
-def _unreachable(error: Exception) -> MarketUnreachableError:
-    return MarketUnreachableError(
-        f"The marketplace's database does not answer ({str(error) or type(error).__name__});"
-        " check MARKET_DATABASE_URL."
-    )
 
 
 def _facts(kind: SubjectKind, values: dict[str, Any]) -> MemberFacts:

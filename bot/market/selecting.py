@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from bot.market.absent import Present, quote, stand_in
+from bot.market.contract import CONTRACT, Relations
 
 _BATCH = 64
 # No row that a person should read is larger, and a batch of such rows fits into memory.
@@ -39,14 +40,24 @@ class SelectFault(Exception):
 
 
 async def select_within(
-    conn: Any, sql: str, params: Sequence[object], *, schema: str, present: Present, limits: Limits
+    conn: Any,
+    sql: str,
+    params: Sequence[object],
+    *,
+    schema: str,
+    present: Present,
+    limits: Limits,
+    relations: Relations = CONTRACT,
 ) -> Rows:
     """Run one SELECT inside the transaction that `conn` is in, which the caller rolls back.
+
+    Args:
+        relations: what the query may name, whether it is present or not.
 
     Raises:
         SelectFault: it failed, or went over a limit.
     """
-    sql = stand_in(sql.strip().rstrip(";"), present, schema)
+    sql = stand_in(sql.strip().rstrip(";"), present, schema, relations)
     milliseconds = max(1, int(limits.seconds * 1000))
     # A temporary relation must never stand in for the marketplace's: pg_temp would come first.
     await conn.execute(
