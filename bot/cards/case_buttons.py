@@ -22,6 +22,7 @@ _BY_HAND = {
     SubjectKind.ACCOUNT: ("suspend",),
     SubjectKind.LISTING: ("takedown",),
     SubjectKind.POST: ("remove_posts",),
+    SubjectKind.DETECTION: (),
 }
 _UNDOING = ("release", "reinstate", "restore", "restore_posts")
 

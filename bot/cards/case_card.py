@@ -364,6 +364,8 @@ def _rows(drawing: Drawing) -> list[list[str]]:
                 (messages.t("Kind"), [post_words(member.facts, messages) for member in members]),
                 (messages.t("State"), status),
             ]
+        case SubjectKind.DETECTION:
+            columns = [(messages.t("Detection"), ids)]
     told = [(head, cells) for head, cells in columns if any(cells)]
     heads = [head for head, _ in told]
     return [heads, *([cells[row] or "—" for _, cells in told] for row in range(len(members)))]

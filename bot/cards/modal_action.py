@@ -42,6 +42,7 @@ _TARGETS = {
     SubjectKind.ACCOUNT: N_("Accounts"),
     SubjectKind.LISTING: N_("Listings"),
     SubjectKind.POST: N_("Posts"),
+    SubjectKind.DETECTION: N_("Detections"),
 }
 
 

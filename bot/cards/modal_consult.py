@@ -63,7 +63,7 @@ def customer_text(view: CaseView, messages: Messages) -> str:
                 " photograph of it being made. We apologise for the trouble.",
                 ids=ids,
             )
-        case SubjectKind.ACCOUNT | SubjectKind.POST:
+        case SubjectKind.ACCOUNT | SubjectKind.POST | SubjectKind.DETECTION:
             return messages.t(
                 "This is customer support. We are checking how your account has been used lately.\n"
                 "Please reply to this message and tell us whether you used it yourself, and whether"

@@ -65,7 +65,17 @@ STEPS = {
     "by_hand": N_("Recording what was done by hand"),
     "delegate": N_("Letting somebody stand in"),
     "extend_hold": N_("Extending a hold"),
+    "mode": N_("Changing the mode of a detection"),
+    "keep": N_("Stopping an automatic final step"),
+    "rules": N_("Seeing the detections"),
 }
+
+MODES = {
+    "shadow": N_("shadow"),
+    "review": N_("review"),
+    "automatic": N_("automatic"),
+}
+"""How far a detection is trusted."""
 
 _STATUSES = {
     "pending": N_("awaiting payment"),
@@ -191,6 +201,10 @@ def actor_name(by: str | None, messages: Messages) -> str:
     return address(by, messages) if nobody is None else messages.t(nobody)
 
 
+def mode_name(mode: str | None, messages: Messages) -> str:
+    return messages.t(MODES[mode]) if mode in MODES else "—"
+
+
 def scope_name(action: str | None, messages: Messages) -> str:
     """What a brake stops: everything, or one action."""
     return messages.t("all operations") if action == ALL else action_name(action, messages)
@@ -221,6 +235,8 @@ def count_of(kind: SubjectKind, count: int, messages: Messages) -> str:
             return messages.n("{count} listing", "{count} listings", count)
         case SubjectKind.POST:
             return messages.n("{count} post", "{count} posts", count)
+        case SubjectKind.DETECTION:
+            return messages.n("{count} detection", "{count} detections", count)
 
 
 def counts_of(targets: Iterable[tuple[Verb, Subject]]) -> dict[Verb, int]:

@@ -32,7 +32,7 @@ def contract() -> None:
     """The market contract: prove that a marketplace keeps it."""
 
 
-_SUBJECTS = {kind.value: kind for kind in SubjectKind}
+_SUBJECTS = {kind.value: kind for kind in SubjectKind if kind is not SubjectKind.DETECTION}
 
 
 def _subject_options(command: Callable[..., None]) -> Callable[..., None]:

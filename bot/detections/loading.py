@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.detections.checking import FIXED_COLUMNS, Judged, judge_sql
 from bot.detections.detection import (
+    LEDGER,
     RELATIONS,
     Detection,
     EvidenceColumn,
@@ -28,6 +29,7 @@ from bot.detections.parameters import (
     make_positional,
     postgres_type,
 )
+from bot.domain.subjects import SubjectKind
 
 _OPENING = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
 # A detection that a person can still read; far above any of ours.
@@ -212,6 +214,11 @@ def _misfits(head: Head, path: Path, actions: Collection[str] | None) -> Iterato
     for name in head.actions:
         if actions is not None and name not in actions:
             yield "actions", f"there is no action {name}; there are {', '.join(sorted(actions))}."
+    if head.subject is SubjectKind.DETECTION and head.source != LEDGER:
+        yield (
+            "subject",
+            "only a detection over our own ledger (source: ledger) is about a detection.",
+        )
     for name in head.evidence:
         if name in FIXED_COLUMNS:
             yield name, f"{name} is a fixed column; evidence needs a name of its own."

@@ -97,6 +97,21 @@ _FILL: Mapping[str, Mapping[str, object]] = {
 # The same of the ledger's views.
 _FILL_LEDGER: Mapping[str, Mapping[str, object]] = {
     "ticks": {"name": "detection:detection-{n}", "every_s": 60, "failed": False},
+    "detection_runs": {
+        "detection": "detection-{n}",
+        "at": "1m ago",
+        "market_at": "1m ago",
+        "took_ms": 50,
+        "rows": 0,
+        "fresh": 0,
+        "failed": False,
+    },
+    "detection_modes": {
+        "detection": "detection-{n}",
+        "mode": "review",
+        "cause": "approved",
+        "since": "1d ago",
+    },
     "findings": {
         "finding_id": "{n}",
         "detection": "detection-{n}",

@@ -1,4 +1,4 @@
-"""What a case is about: orders, accounts and listings."""
+"""What a case is about: orders, accounts, listings, posts, or a detection of ours that does not work."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ class SubjectKind(StrEnum):
     LISTING = "listing"
     POST = "post"
     """A profile, comment, message or review."""
+    DETECTION = "detection"
+    """One of our own detections, queries or jobs, which the operational detections are about: nothing in the
+    marketplace, so nothing can be done to it there."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

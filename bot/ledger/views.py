@@ -20,6 +20,25 @@ VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "due_at": "timestamptz",
             }
         ),
+        "detection_runs": MappingProxyType(
+            {
+                "detection": "text",
+                "at": "timestamptz",
+                "market_at": "timestamptz",
+                "took_ms": "integer",
+                "rows": "integer",
+                "fresh": "integer",
+                "failed": "boolean",
+            }
+        ),
+        "detection_modes": MappingProxyType(
+            {
+                "detection": "text",
+                "mode": "text",
+                "cause": "text",
+                "since": "timestamptz",
+            }
+        ),
         "findings": MappingProxyType(
             {
                 "finding_id": "bigint",

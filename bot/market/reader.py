@@ -100,6 +100,8 @@ class MarketReader(ReadOnly):
         found: dict[Subject, MemberFacts] = {}
         ids: dict[SubjectKind, list[str]] = {}
         for subject in dict.fromkeys(subjects):
+            if subject.kind not in _FACTS:
+                continue  # a detection of ours is not in the marketplace
             ids.setdefault(subject.kind, []).append(subject.id)
         if not ids:
             return found
@@ -122,6 +124,8 @@ class MarketReader(ReadOnly):
         """What comes along when a case is opened by hand: an order's buyer and seller, an account's
         orders that could still be stopped (dearest first), a listing's seller.
         """
+        if subject.kind not in _LINKED:
+            return ()
         sql, kind = _LINKED[subject.kind]
         async with self._connected() as (conn, present):
             records = await conn.fetch(stand_in(sql, present, self._schema), subject.id)

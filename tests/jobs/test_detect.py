@@ -70,7 +70,7 @@ async def test_ten_thousand_findings_of_one_tick_are_all_stored(
         "payment_method AS method",
         "payment_method AS method, ARRAY[buyer_id] AS account_ids",
     )
-    detection = a_detection(tmp_path, changes)
+    detection = a_detection(tmp_path, changes, ("daily_cap: 50", "daily_cap: 20000"))
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     assert await detect(room, reader, detection, FIRST) == NOW
     took = time.monotonic() - started
@@ -123,8 +123,8 @@ OVER_THE_LEDGER = """/*
 name: quiet_job
 title: {ja: 動いていない仕事, en: A job that does not run}
 source: ledger
-subject: account
-severity: P3
+subject: detection
+severity: P2
 owner: cre
 schedule: {every: 60s}
 window: 24h

@@ -2,6 +2,11 @@
 -- No names of people, no text that anybody wrote, no evidence; bot/ledger/views.py holds the same as values.
 -- The views read as their owner, so that their readers need no right on any table.
 
+-- A case may also be about a detection of ours that does not work.
+ALTER TABLE ledger.case_members DROP CONSTRAINT case_members_subject_kind_check;
+ALTER TABLE ledger.case_members ADD CONSTRAINT case_members_subject_kind_check
+    CHECK (subject_kind IN ('order', 'account', 'listing', 'post', 'detection'));
+
 CREATE SCHEMA ledger_views;
 REVOKE ALL ON SCHEMA ledger_views FROM PUBLIC;
 
@@ -17,6 +22,16 @@ SELECT t.name,
 COMMENT ON VIEW ledger_views.ticks IS 'What runs again and again: every detection (detection:NAME) and every job (job:NAME)';
 COMMENT ON COLUMN ledger_views.ticks.watermark IS 'The market''s time of the last good run; NULL: there was none';
 COMMENT ON COLUMN ledger_views.ticks.last_run_at IS 'The end of the last run, good or not, by the database''s clock';
+
+CREATE VIEW ledger_views.detection_runs WITH (security_barrier) AS
+SELECT r.detection, r.at, r.market_at, r.took_ms, r.rows, r.fresh, r.error IS NOT NULL AS failed
+  FROM ledger.detection_runs r;
+COMMENT ON VIEW ledger_views.detection_runs IS 'The latest runs of each detection; older ones are deleted';
+
+CREATE VIEW ledger_views.detection_modes WITH (security_barrier) AS
+SELECT m.detection, m.mode, m.cause, m.since
+  FROM ledger.detection_modes m;
+COMMENT ON VIEW ledger_views.detection_modes IS 'Which mode a detection has since when; the last row counts, and without any its file says it';
 
 CREATE VIEW ledger_views.findings WITH (security_barrier) AS
 SELECT f.finding_id, f.detection, f.subject_kind, f.subject_id, f.severity, f.mode, f.amount, f.currency,
