@@ -24,6 +24,7 @@ from bot.cards.wording import (
     case_name,
     count_of,
     mention_groups,
+    mode_name,
     scope_name,
     verb_name,
 )
@@ -266,6 +267,15 @@ def _proposal(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
             head = t("🟠 Put the changed policy in force?")
             lines.append(t("The policy was changed by {name} ({when}).", name=name, when=when))
             lines += _policy_lines(notice, messages)
+        case "mode":
+            head = t(
+                "🟠 “{mode}” for the detection “{title}”?",
+                mode=mode_name(notice.mode, messages),
+                title=_title(notice, messages),
+            )
+            lines.append(t("{name} proposes it ({when}).", name=name, when=when))
+            lines.append(t("Reason: {reason}", reason=words(notice.reason)))
+            lines += _results(notice, messages)
         case _:
             head = t("🟠 Review: {case} was let through by one person", case=case)
             lines.append(t("{name} did it alone ({when}).", name=name, when=when))
@@ -339,6 +349,123 @@ def _proposal_buttons(notice: Notice, messages: Messages) -> tuple[Block, ...]:
     )
 
 
+def _results(notice: Notice, messages: Messages) -> list[str]:
+    """What a detection has shown so far, in whatever mode."""
+    counts = dict(notice.counts)
+    days, decided = counts.get("days", 0), counts.get("fraud", 0) + counts.get("good", 0)
+    told = [
+        messages.t(
+            "It found {findings} in {days} days; {decided} of these are decided.",
+            findings=messages.number(counts.get("findings", 0)),
+            days=messages.number(days),
+            decided=messages.number(decided),
+        )
+    ]
+    if decided:
+        told.append(
+            messages.t(
+                "It was right in {percent} % of what was decided.",
+                percent=messages.number(round(100 * counts.get("fraud", 0) / decided)),
+            )
+        )
+    return told
+
+
+def _title(notice: Notice, messages: Messages) -> str:
+    """A detection as people call it, and by its name."""
+    name = (notice.by or "").removeprefix("detection:") or notice.action or "—"
+    title = messages.pick(notice.title_ja, notice.title_en) or name
+    return user_text(title, 80)
+
+
+_DETECTION_NEWS: Mapping[str, tuple[str, str]] = {
+    "failing": (
+        N_("⚠️ The detection “{title}” fails"),
+        N_("It has found nothing since. `/cre rules` shows its last error."),
+    ),
+    "failing_over": (
+        N_("✅ The detection “{title}” runs again"),
+        N_("What it missed meanwhile it has looked at now."),
+    ),
+    "slow": (
+        N_("⚠️ The detection “{title}” has become slow"),
+        N_("Its latest runs took more than five times as long as before. It goes on meanwhile."),
+    ),
+    "slow_over": (
+        N_("✅ The detection “{title}” is fast again"),
+        N_("It takes about as long as before."),
+    ),
+    "silent": (
+        N_("⚠️ The detection “{title}” has gone silent"),
+        N_(
+            "It used to find about {count} a day, and has found nothing for a day or more. Please look whether the"
+            " data that it reads still arrives."
+        ),
+    ),
+    "silent_over": (
+        N_("✅ The detection “{title}” finds something again"),
+        N_("Its silence is over."),
+    ),
+    "flood": (
+        N_("🛑 The detection “{title}” found too much and is back in shadow"),
+        N_(
+            "It found {count} within a day, more than its daily cap. The dearest have their cards; the others, and"
+            " whatever comes now, are stored and not posted until two people put it back: `/cre rules`."
+        ),
+    ),
+    "band": (
+        N_("🛑 The detection “{title}” found far more than ever and is back in shadow"),
+        N_(
+            "It found {count} within a day, many times its usual. The dearest have their cards; the others, and"
+            " whatever comes now, are stored and not posted until two people put it back: `/cre rules`."
+        ),
+    ),
+    "overturned": (
+        N_("🛑 The detection “{title}” was wrong too often and is back in shadow"),
+        N_(
+            "Too much of what it did by itself was judged not to be fraud. What it finds is stored and not posted"
+            " until two people put it back: `/cre rules`."
+        ),
+    ),
+    "file_changed": (
+        N_("🔁 The detection “{title}” has changed and is back in review"),
+        N_(
+            "Its file is not the one that was approved for automatic. It does nothing by itself now."
+        ),
+    ),
+    "baseline": (
+        N_("📋 The detection “{title}” ran for the first time"),
+        N_("What was there before, {count} in all, is stored as its baseline and opens no case."),
+    ),
+}
+
+
+def _detection(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa: ARG001
+    t = messages.t
+    title = _title(notice, messages)
+    name = user_text((notice.by or "").removeprefix("detection:"), 80)
+    small = (t("Detection: {name}", name=name),)
+    if notice.detail not in _DETECTION_NEWS:
+        mode = mode_name(notice.mode, messages)
+        return Drawn(
+            head=t("🔁 The detection “{title}” is in “{mode}” now", title=title, mode=mode),
+            lines=(
+                t(
+                    "Proposed by {name}, approved by {other}.",
+                    name=actor_name(notice.names[0], messages) if notice.names else "—",
+                    other=messages.series(actor_name(one, messages) for one in notice.names[1:]),
+                ),
+            ),
+            small=small,
+        )
+    head, line = _DETECTION_NEWS[notice.detail or ""]
+    return Drawn(
+        head=t(head, title=title),
+        lines=(t(line, count=messages.number(notice.count)),),
+        small=small,
+    )
+
+
 def words(text: str | None) -> str:
     """What somebody wrote, on one line."""
     return user_text(text or "—", _WORDS)
@@ -361,5 +488,6 @@ DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.POLICY_ADOPTED: _policy_adopted,
     NoticeKind.OVERDUE: _overdue,
     NoticeKind.PROPOSAL: _proposal,
+    NoticeKind.DETECTION: _detection,
 }
 """One drawing function a kind; a test looks that none is missing."""

@@ -14,7 +14,7 @@ from bot.cases.policy import judge_step, no_role
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room, deny, know
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import MemberFacts
-from bot.domain.findings import LEDGER_DRIFT, Finding, Mode, Severity
+from bot.domain.findings import LEDGER_DRIFT, POSTED, Finding, Severity
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject, SubjectKind
@@ -79,8 +79,8 @@ async def open_findings(room: Room, findings: Sequence[Finding], facts: Facts) -
 
 def _batches(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
     """Parts of a size that no lock is held for long; of one detection and subject at most one finding each."""
-    waiting = [finding for finding in findings if finding.mode is not Mode.SHADOW]
-    shadows = [finding for finding in findings if finding.mode is Mode.SHADOW]
+    waiting = [finding for finding in findings if finding.mode in POSTED]
+    shadows = [finding for finding in findings if finding.mode not in POSTED]
     while waiting:
         later: list[Finding] = []
         batch: dict[tuple[str, Subject], Finding] = {}
@@ -106,7 +106,7 @@ async def _open_batch(
     now = room.clock.now()
     ids = await ledger.insert_findings(conn, batch, now)
     new = [(ids[key], finding) for finding in batch if (key := key_of(finding)) in ids]
-    seen = [(id_, finding) for id_, finding in new if finding.mode is not Mode.SHADOW]
+    seen = [(id_, finding) for id_, finding in new if finding.mode in POSTED]
     if not seen:
         return Opened(new=len(new))
     # What we and the marketplace disagree on is news each time, also about a subject with an open case.

@@ -41,6 +41,8 @@ STEPS = (
     "break_glass",
     "delegate",
     "extend_hold",
+    "mode",
+    "keep",
 )
 """What people do to a case that is no action on the marketplace."""
 
@@ -207,6 +209,39 @@ class OffHours(BaseModel):
     """Of orders in one night."""
 
 
+class Automatic(BaseModel):
+    """What detections in automatic may do by themselves: a hold first, then one final step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    caps: Money
+    """Of all orders that detections hold in 24 hours; an order in another currency is not held."""
+    count: Annotated[int, Field(ge=1)]
+    """Of these orders."""
+    precision: Annotated[float, Field(ge=0.5, le=1)] = 0.95
+    """How often a detection must have been right before it may be automatic, and after."""
+    decided: Annotated[int, Field(ge=1)] = 50
+    """Over how many decided findings at the least."""
+    days: Annotated[int, Field(ge=1, le=365)] = 90
+    """Of the last so many days."""
+    actions: tuple[str, ...] = ()
+    """Final steps that a detection may make if its file proposes them; none: holds only."""
+    up_to: Money = {}
+    """How much one final step may move; above it people are asked."""
+    objection_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 60
+    """How long anybody can keep a detection from its final step."""
+    every_detection: bool = False
+    """Every detection in review holds what it finds, whatever its precision: for a trial on a staging shop."""
+
+    @model_validator(mode="after")
+    def _is_careful(self) -> Automatic:
+        if self.every_detection and self.actions:
+            raise ValueError("every_detection is for holds only: remove its `actions`")
+        if "hold" in self.actions:
+            raise ValueError("holds come first anyway: `actions` lists the final steps")
+        return self
+
+
 class StepUpRule(BaseModel):
     """Above which amount an approver signs in once more, and how fresh that sign-in must be."""
 
@@ -239,6 +274,7 @@ class PolicyFile(BaseModel):
     hold_warning_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
     off_hours: OffHours | None = None
     step_up: StepUpRule | None = None
+    automatic: Automatic | None = None
 
     @model_validator(mode="after")
     def _has_somebody_to_step_up(self) -> PolicyFile:
@@ -313,6 +349,9 @@ class Permitted:
         return len(self.slots)
 
 
+_HOLDS = Automatic(caps={}, count=1)
+
+
 def read_policy(path: Path, actions: Collection[str]) -> Policy:
     """Read and check a policy file against the actions that exist.
 
@@ -356,14 +395,13 @@ def parse_policy(text: str, actions: Collection[str], *, name: str) -> Policy:
             near = get_close_matches(action, known, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise SayableError(f"The policy file {name} names an unknown action `{action}`.{hint}")
-    for cap in file.caps:
-        for action in cap.actions:
-            if action not in actions:
-                near = get_close_matches(action, actions, 1)
-                hint = f" Did you mean `{near[0]}`?" if near else ""
-                raise SayableError(
-                    f"The policy file {name} caps an unknown action `{action}`.{hint}"
-                )
+    named = [("caps", action) for cap in file.caps for action in cap.actions]
+    named += [("automates", action) for action in (file.automatic or _HOLDS).actions]
+    for does, action in named:
+        if action not in actions:
+            near = get_close_matches(action, actions, 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise SayableError(f"The policy file {name} {does} an unknown action `{action}`.{hint}")
     return Policy(file=file, hash=hashlib.sha256(text.encode()).hexdigest(), text=text)
 
 

@@ -27,6 +27,7 @@ def policy_changes(old: Policy, new: Policy) -> tuple[str, ...]:
         *_actions(before.pop("actions"), after.pop("actions")),
         *_caps(before.pop("caps"), after.pop("caps")),
         *_off_hours(before.pop("off_hours"), after.pop("off_hours")),
+        *_automatic(before.pop("automatic"), after.pop("automatic")),
         *_rest(before, after),
     ]
     order = list(Turn)
@@ -186,6 +187,26 @@ def _off_hours(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> 
     if old["count"] != new["count"]:
         turn = Turn.LOOSER if new["count"] > old["count"] else Turn.TIGHTER
         yield _change(turn, "off_hours.count", old["count"], new["count"])
+
+
+_AUTOMATIC_LOOSER_IF_MORE = ("count", "every_detection", "days")
+_AUTOMATIC_LOOSER_IF_LESS = ("precision", "decided", "objection_minutes")
+
+
+def _automatic(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Iterator[Change]:
+    """What detections may do by themselves: more of it, or sooner, or on less proof, is looser."""
+    if old is None or new is None:
+        if old != new:
+            yield _change(Turn.LOOSER if old is None else Turn.TIGHTER, "automatic", old, new)
+        return
+    yield from _listed("automatic.actions", old["actions"], new["actions"])
+    for limits in ("caps", "up_to"):
+        yield from _limit(f"automatic.{limits}", old[limits], new[limits], unset=Turn.OTHER)
+    for name in (*_AUTOMATIC_LOOSER_IF_MORE, *_AUTOMATIC_LOOSER_IF_LESS):
+        if old[name] != new[name]:
+            more = (new[name] > old[name]) == (name in _AUTOMATIC_LOOSER_IF_MORE)
+            turn = Turn.LOOSER if more else Turn.TIGHTER
+            yield _change(turn, f"automatic.{name}", old[name], new[name])
 
 
 def _rest(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.cases import policy as rules
 from bot.cases.adopting_policy import adopt_by
 from bot.cases.brakes import resume_by
+from bot.cases.modes import set_mode_by
 from bot.cases.room import POSTS, Room, deny, group_ids, know
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.notices import Notice, NoticeKind
@@ -23,13 +24,17 @@ MIN_WORDS = 10
 LIFETIME_S: Mapping[ProposalKind, float | None] = {
     ProposalKind.RESUME: 8 * 3600.0,
     ProposalKind.POLICY: 3 * 24 * 3600.0,
+    ProposalKind.MODE: 3 * 24 * 3600.0,
     ProposalKind.REVIEW: None,
 }
+
+_WHERE_CARDS_GO = frozenset({ProposalKind.RESUME, ProposalKind.MODE})
 
 Effect = Callable[[AsyncConnection, Room, Proposal], Awaitable[Sequence[AuditEntry]]]
 _EFFECTS: Mapping[ProposalKind, Effect] = {
     ProposalKind.RESUME: resume_by,
     ProposalKind.POLICY: adopt_by,
+    ProposalKind.MODE: set_mode_by,
 }
 
 
@@ -71,7 +76,7 @@ async def propose(
         await posts.queue_notice(
             conn,
             await notice_of(conn, room, proposal),
-            channel=room.channel if kind is ProposalKind.RESUME else room.loud_channel,
+            channel=room.channel if kind in _WHERE_CARDS_GO else room.loud_channel,
             dedupe_key=_key(proposal),
         )
     return proposal
@@ -169,6 +174,7 @@ async def notice_of(conn: AsyncConnection, room: Room, proposal: Proposal) -> No
     body = proposal.body
     lines = body.get("lines")
     case_id = body.get("case")
+    counts = body.get("counts")
     return Notice(
         kind=NoticeKind.PROPOSAL,
         proposal_id=proposal.proposal_id,
@@ -188,6 +194,10 @@ async def notice_of(conn: AsyncConnection, room: Room, proposal: Proposal) -> No
         count=max(0, proposal.approvals_needed - len(proposal.approved_by)),
         case_id=case_id if isinstance(case_id, int) else None,
         groups=await group_ids(conn, handles),
+        mode=str(body.get("mode") or "") or None,
+        title_ja=str(body.get("title_ja") or ""),
+        title_en=str(body.get("title_en") or ""),
+        counts=tuple(counts.items()) if isinstance(counts, dict) else (),
     )
 
 
@@ -243,6 +253,7 @@ _UNSAID: Mapping[ProposalKind, tuple[Role, ...]] = {
     # A policy from before there were brakes must not leave one on for ever.
     ProposalKind.RESUME: (Role.APPROVER, Role.ENGINEER, Role.ADMIN),
     ProposalKind.POLICY: (Role.ADMIN,),
+    ProposalKind.MODE: (Role.APPROVER, Role.ENGINEER),
     ProposalKind.REVIEW: (Role.APPROVER, Role.ADMIN),
 }
 

@@ -21,9 +21,19 @@ class Severity(StrEnum):
 
 
 class Mode(StrEnum):
+    """Of a detection: shadow, review or automatic. A finding may also be one of the other two."""
+
     SHADOW = "shadow"
+    BASELINE = "baseline"
+    """Was there before the detection's first run: stored, and nobody is bothered."""
+    CONTROL = "control"
+    """Kept silent to learn what would have become of it."""
     REVIEW = "review"
     AUTOMATIC = "automatic"
+
+
+POSTED = frozenset({Mode.REVIEW, Mode.AUTOMATIC})
+"""What people see; everything else is stored alone."""
 
 
 class EvidenceType(StrEnum):

@@ -29,9 +29,14 @@ class NoticeKind(StrEnum):
     """`by` `file`, or `names` of those who agreed; `lines` of what changed."""
     OVERDUE = "overdue"
     """`case_id`, `subject_ids`, `action` (a verb), `detail` (its state), `count` minutes."""
+    DETECTION = "detection"
+    """`by` `detection:NAME`, `title_ja`, `title_en`; `detail` what is with it: a Cause or a Trouble, `baseline`, or a
+    Trouble with `_over`; `mode` that it has now, `count` findings, `names` who changed it.
+    """
     PROPOSAL = "proposal"
     """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
-    `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`.
+    `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`. Of a mode: `title_ja`,
+    `title_en`, `mode`, and `counts` of its results (days, findings, fraud, good).
     """
 
 
@@ -70,5 +75,10 @@ class Notice:
     """User group ids to be mentioned, since they must act."""
     proposal_id: str | None = None
     """What its buttons carry."""
+    mode: str | None = None
+    """Of a detection."""
+    title_ja: str = ""
+    title_en: str = ""
+    """Of a detection."""
     state: str | None = None
     """Of the proposal: open, or how it ended."""

@@ -18,6 +18,8 @@ class ProposalKind(StrEnum):
     """About `all` or an action."""
     POLICY = "policy"
     """About the hash of a policy; the body holds its whole text."""
+    MODE = "mode"
+    """About a detection; the body holds the mode, the hash of its file and its results."""
     REVIEW = "review"
     """About a decision that one person let through alone; open until somebody else has looked."""
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from datetime import datetime
 
+from bot.cases.health import note_run
+from bot.cases.modes import sort_findings
 from bot.cases.opening import open_findings, subjects_of
 from bot.cases.room import Room
 from bot.detections.detection import LEDGER, Detection
 from bot.detections.engine import DetectionFault, run
 from bot.domain.errors import SayableError
-from bot.domain.findings import Mode
+from bot.domain.findings import POSTED, Finding
+from bot.domain.modes import Run
 from bot.jobs.ticker import Tick
 from bot.market.ledger_reader import LedgerReader
 from bot.market.reader import MarketReader
 from bot.market.selecting import Limits
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_ERROR = 500
 
 
 async def detect(
@@ -36,6 +43,7 @@ async def detect(
         limits: what no run may exceed, whatever the detection says itself.
     """
     now = room.clock.now()
+    started = time.monotonic()
     try:
         findings = await run(
             detection,
@@ -45,14 +53,25 @@ async def detect(
             limits=limits,
         )
     except DetectionFault as fault:
+        failed = Run(took_ms=_since(started), error=str(fault)[:_LONGEST_ERROR])
+        await note_run(room, detection, failed, now)
         raise SayableError(str(fault)) from fault
-    if not findings:
-        return now
+    took_ms = _since(started)
+    findings = await sort_findings(room, detection, findings, first=tick.watermark is None, now=now)
+    fresh = await _open(room, reader, detection, findings) if findings else 0
+    await note_run(room, detection, Run(took_ms=took_ms, rows=len(findings), fresh=fresh), now)
+    return now
+
+
+async def _open(
+    room: Room, reader: MarketReader, detection: Detection, findings: Sequence[Finding]
+) -> int:
+    """Returns how many of the findings were not known."""
     # Of what only the ledger sees nobody asks the marketplace.
     subjects = dict.fromkeys(
         subject
         for finding in findings
-        if finding.mode is not Mode.SHADOW
+        if finding.mode in POSTED
         for subject in subjects_of(finding)
     )
     facts = await reader.facts(list(subjects))
@@ -66,7 +85,11 @@ async def detect(
             opened.joined,
             opened.suppressed,
         )
-    return now
+    return opened.new
+
+
+def _since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)
 
 
 def _reader_of(

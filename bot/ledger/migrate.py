@@ -39,6 +39,7 @@ _GRANTS = {
         "proposals",
         "night_holds",
         "step_ups",
+        "automatic_steps",
     ),
     "SELECT, INSERT": (
         "plan_sets",
@@ -49,7 +50,10 @@ _GRANTS = {
         "market_days",
         "policies",
         "proposal_approvals",
+        "detection_modes",
+        "automatic_orders",
     ),
+    "SELECT, INSERT, DELETE": ("detection_runs", "detection_troubles"),
     "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities"),
     "SELECT": ("audit_head", "alembic_version"),
 }
