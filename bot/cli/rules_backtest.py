@@ -89,7 +89,7 @@ def _chosen(only: str | None) -> Sequence[Detection]:
     loaded = load_detections(detection_folders(read_settings()), actions=registry())
     for problem in loaded.problems:
         click.echo(str(problem), err=True)
-    detections = list(loaded.detections)
+    detections = [one for one in loaded.detections if one.source == "market"]
     if only is None:
         return detections
     names = [name.strip() for name in only.split(",") if name.strip()]

@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.detections.detection import Detection
 from bot.detections.engine import DetectionFault, run
-from bot.detections.replaying import ARCHIVE, Replay, Selecting
+from bot.detections.replaying import ARCHIVE, Replay, Selecting, Step
 from bot.domain.findings import Severity
 from bot.domain.subjects import SubjectKind
 
@@ -100,20 +100,25 @@ async def play(
         async def look(
             select: Selecting,
             share: Sequence[Detection],
-            now: datetime = step.now,
+            step: Step = step,
             since: datetime | None = before,
         ) -> None:
             for detection in share:
+                # What it reads is as it was.
+                if detection.needs.keys().isdisjoint(step.relations):
+                    continue
                 try:
-                    found = await run(detection, select, now=now, changed_since=since)
+                    found = await run(detection, select, now=step.now, changed_since=since)
                 except DetectionFault as fault:
                     faults.setdefault(detection.name, str(fault))
                     continue
                 for finding in found:
                     key = (detection.name, finding.subject.kind.value, finding.subject.id)
-                    named.setdefault(key, now)
+                    named.setdefault(key, step.now)
                     for order_id in finding.order_ids:
-                        named.setdefault((detection.name, SubjectKind.ORDER.value, order_id), now)
+                        named.setdefault(
+                            (detection.name, SubjectKind.ORDER.value, order_id), step.now
+                        )
 
         await asyncio.gather(*map(look, selects, shares))
         before = step.now

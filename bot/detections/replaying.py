@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ ARCHIVE = "archive"
 """The schema that holds the whole story."""
 SERVED = "market"
 """The schema that holds what was known at the moment."""
+
+_BEFORE_ALL = datetime(1900, 1, 1, tzinfo=UTC)
 
 # In what follows $1 is the moment; what happened at it or later is not known yet.
 _ORDER_STATUS = """CASE
@@ -150,11 +152,14 @@ SELECT account_id, min(at) AS at FROM (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A stretch of time in which something came or changed; `now` is its end, which it does not include."""
+    """A stretch of time in which rows came; `now` is its end, which it does not include."""
 
+    after: datetime
+    """The stretch before it; what changed since then, while nothing came, is entered with it."""
     bin: datetime
     now: datetime
     relations: tuple[str, ...]
+    """Those in which something came or changed."""
 
 
 class Replay:
@@ -174,27 +179,29 @@ class Replay:
         return tuple(Selecting(conn) for conn in self._connections)
 
     async def steps(self) -> list[Step]:
-        """Everything that ever came or changed, by stretches of time that had any of it."""
+        """The stretches of time in which anything came, in order."""
         rows = await self._conn.fetch(
-            f"SELECT bin, array_agg(DISTINCT relation) AS relations"  # noqa: S608 - our own names
+            "SELECT bin, array_agg(DISTINCT relation) AS relations, bool_or(came) AS came"  # noqa: S608
             f" FROM {ARCHIVE}.changes GROUP BY bin ORDER BY bin"
         )
-        order = list(_STORIES)
-        return [
-            Step(
-                bin=row["bin"],
-                now=row["bin"] + self._step,
-                relations=tuple(sorted(row["relations"], key=order.index)),
-            )
-            for row in rows
-        ]
+        steps: list[Step] = []
+        moved: set[str] = set()
+        after = _BEFORE_ALL
+        for row in rows:
+            moved.update(row["relations"])
+            if row["came"]:
+                now = row["bin"] + self._step
+                relations = tuple(relation for relation in _STORIES if relation in moved)
+                steps.append(Step(after=after, bin=row["bin"], now=now, relations=relations))
+                moved, after = set(), row["bin"]
+        return steps
 
     async def enter(self, step: Step) -> None:
         """Make known what came or changed in this step."""
         for relation in step.relations:
             if relation not in self._upserts:
                 self._upserts[relation] = await self._conn.prepare(_upsert(relation))
-            done = await self._upserts[relation].fetchval(step.now, step.bin)
+            done = await self._upserts[relation].fetchval(step.now, step.after, step.bin)
             self._changed += int(done)
         # The planner knows a table that grows only if it is told.
         if self._changed >= self._analyze_at:
@@ -247,7 +254,7 @@ def _upsert(relation: str) -> str:
     # All names are the contract's own.
     return (
         f"WITH moved AS MATERIALIZED (SELECT DISTINCT key FROM {ARCHIVE}.changes"  # noqa: S608
-        f" WHERE relation = '{relation}' AND bin = $2 AND at < $1::timestamptz),"
+        f" WHERE relation = '{relation}' AND bin > $2 AND bin <= $3 AND at < $1::timestamptz),"
         f" entered AS (INSERT INTO {SERVED}.{relation} ({names})"
         f" SELECT {values} FROM moved JOIN {ARCHIVE}.{relation} AS row ON row.{story.key[0]} = moved.key"
         f" {story.join}"
@@ -260,7 +267,7 @@ def _changes(relation: str, story: _Story) -> str:
     moments = ", ".join((story.came, *story.changed))
     return (
         f"SELECT '{relation}' AS relation, row.{story.key[0]} AS key,"  # noqa: S608 - our own names
-        f" greatest(moment.at, {story.came}) AS at FROM {ARCHIVE}.{relation} AS row {story.join}"
+        f" greatest(moment.at, {story.came}) AS at, moment.at = {story.came} AS came FROM {ARCHIVE}.{relation} AS row {story.join}"
         f" CROSS JOIN LATERAL unnest(ARRAY[{moments}]) AS moment(at) WHERE moment.at IS NOT NULL"
     )
 
@@ -297,7 +304,7 @@ async def write_changes(conn: Any, step: timedelta) -> None:
         _changes(relation, story) for relation, story in _STORIES.items()
     )
     await conn.execute(
-        f"CREATE TABLE {ARCHIVE}.changes AS SELECT relation, key, at FROM ({everything}) AS moments"  # noqa: S608
+        f"CREATE TABLE {ARCHIVE}.changes AS SELECT relation, key, at, came FROM ({everything}) AS moments"  # noqa: S608
     )
     # What was always there is there when the first thing happens.
     await conn.execute(
