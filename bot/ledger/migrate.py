@@ -54,7 +54,13 @@ _GRANTS = {
         "automatic_orders",
     ),
     "SELECT, INSERT, DELETE": ("detection_runs", "detection_troubles"),
-    "SELECT, INSERT, UPDATE, DELETE": ("user_groups", "capabilities"),
+    "SELECT, INSERT, UPDATE, DELETE": (
+        "user_groups",
+        "capabilities",
+        "redash_events",
+        "redash_queries",
+        "redash_troubles",
+    ),
     "SELECT": ("audit_head", "alembic_version"),
 }
 

@@ -56,6 +56,9 @@ APP = {
     },
     "SELECT INSERT UPDATE DELETE": {
         "capabilities",
+        "redash_events",
+        "redash_queries",
+        "redash_troubles",
         "user_groups",
     },
 }
