@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from bot.actions import registry
 from bot.cards.glossary import read_glossary
 from bot.cases.approving import expire_requests
+from bot.cases.automatic import follow_newcomers
 from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
 from bot.cases.holding import follow_holds
@@ -197,6 +198,7 @@ class Bot:
             await remind(self.room)
             await follow_holds(self.room)
             await hold_newcomers(self.room)
+            await follow_newcomers(self.room)
             await tell_shift(self.room)
 
         async def fold_job(_: Tick) -> None:

@@ -135,6 +135,14 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
             )
         case StoryKind.NIGHT_HELD:
             return _night_held(story, messages)
+        case StoryKind.AUTOMATIC_HELD:
+            return _automatic_held(story, messages, tz)
+        case StoryKind.AUTOMATIC_KEPT:
+            return t(
+                "{name} keeps it: {action} will not happen by itself. The case waits for a decision.",
+                name=who,
+                action=escape(action_name(story.action, messages)),
+            )
         case StoryKind.BY_HAND:
             return _by_hand(story, messages, who)
         case StoryKind.NOTED:
@@ -291,6 +299,40 @@ def _night_held(story: Story, messages: Messages) -> str:
             messages.t("Not held, since holding is paused: {what}.", what=what)
             if story.detail == "paused"
             else messages.t("Not held, since the night's cap is reached: {what}.", what=what)
+        )
+    return "\n".join(told)
+
+
+def _automatic_held(story: Story, messages: Messages, tz: tzinfo) -> str:
+    told: list[str] = []
+    if story.orders or not story.count:
+        what = count_of(SubjectKind.ORDER, story.orders, messages)
+        if story.amounts:
+            what = messages.t(
+                "{what} ({money})", what=what, money=messages.monies(story.amounts[:3])
+            )
+        told.append(
+            messages.t(
+                "The detection is in automatic: {what} were put on hold at once.", what=escape(what)
+            )
+        )
+    if story.action and story.starts_at is not None:
+        told.append(
+            messages.t(
+                "{action} follows at {when} unless somebody presses “Keep”.",
+                action=escape(action_name(story.action, messages)),
+                when=messages.clock_time(story.starts_at, tz),
+            )
+        )
+    if story.count:
+        what = escape(count_of(SubjectKind.ORDER, story.count, messages))
+        told.append(
+            messages.t("Not held, since holding is paused: {what}.", what=what)
+            if story.detail == "paused"
+            else messages.t(
+                "Not held, since the cap of what detections may hold is reached: {what}. Please decide.",
+                what=what,
+            )
         )
     return "\n".join(told)
 

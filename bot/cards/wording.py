@@ -44,7 +44,7 @@ _NO_PERSON: Mapping[str | None, str] = {
     "system": N_("the bot itself"),
 }
 
-_DETECTION = N_("a detection, outside staffed hours")
+_DETECTION = N_("a detection by itself")
 
 STEPS = {
     "pause": N_("Pausing"),

@@ -18,7 +18,7 @@ from bot.cases.freezing import (
     freeze,
 )
 from bot.cases.gate import brake, database_now
-from bot.cases.policy import OffHours
+from bot.cases.policy import Money, OffHours
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room
 from bot.cases.targets import targets_of
 from bot.domain.audit import AuditEntry, AuditTag
@@ -54,7 +54,7 @@ async def hold_at_night(
     view = await cases.read_view(conn, case_id)
     if view is None or view.state is not CaseState.OPEN or Verb.HOLD in view.by_hand:
         return []
-    wanted = await _orders(conn, view, finding)
+    wanted = orders_of(view, finding, await nights.known_orders(conn, view.case_id))
     if not wanted:
         return []
     opens_at = room.calendar.next_opening(now)
@@ -63,7 +63,9 @@ async def hold_at_night(
     await caps.lock_caps(conn)
     orders = await _judge(conn, room, rule, view, wanted, actor=actor, opens_at=opens_at)
     held = [order for order in orders if order.why_not is None]
-    entries, decision_id = await _hold(conn, room, view, held, actor=actor, now=now)
+    entries, decision_id = await hold_in_name(
+        conn, room, view, held, actor=actor, now=now, reason=REASON, tag=AuditTag.NIGHT_HELD
+    )
     await nights.insert_night_orders(
         conn,
         case_id,
@@ -124,12 +126,11 @@ async def hold_newcomers(room: Room) -> int:
     return joined
 
 
-async def _orders(conn: AsyncConnection, view: CaseView, finding: Finding) -> list[NightOrder]:
+def orders_of(view: CaseView, finding: Finding, known: Collection[str]) -> list[NightOrder]:
     """The orders of a finding that could be held and that nobody has decided on, dearest first."""
     named = {finding.subject.id, *finding.order_ids}
     facts = {member.subject: member.facts for member in view.members}
     decided = {subject for decision in view.decisions for _, subject in decision.targets}
-    known = await nights.known_orders(conn, view.case_id)
     found = [
         NightOrder(
             subject=subject,
@@ -154,25 +155,25 @@ async def _judge(
 ) -> list[NightOrder]:
     """Each order with why it may not be held, if it may not."""
     if await brake(conn, HOLD) is not None:
-        return [_left(order, "paused") for order in wanted]
+        return [left_out(order, "paused") for order in wanted]
     taken = await nights.held_in(conn, opens_at)
-    judged = _within(rule, taken, wanted)
+    judged = within(rule.caps, rule.count, taken, wanted)
     subjects = [order.subject for order in judged if order.why_not is None]
-    leeway = await leeway_for(conn, room.policy, HOLD, actor, _entries(view, subjects))
+    leeway = await leeway_for(conn, room.policy, HOLD, actor, cap_entries(view, subjects))
     if leeway.own or leeway.refusal:
-        return [_left(order, "cap") for order in wanted]
+        return [left_out(order, "cap") for order in wanted]
     return judged
 
 
-def _within(rule: OffHours, taken: Held, wanted: Sequence[NightOrder]) -> list[NightOrder]:
-    """What the night's caps leave room for; a smaller order may fit where a dearer one did not."""
+def within(limits: Money, most: int, taken: Held, wanted: Sequence[NightOrder]) -> list[NightOrder]:
+    """What these caps leave room for; a smaller order may fit where a dearer one did not."""
     count, sums = taken.count, dict(taken.amounts)
     judged: list[NightOrder] = []
     for order in wanted:
         amount = sums.get(order.currency, 0) + order.amount
-        fits = order.currency in rule.caps and amount <= rule.caps[order.currency]
-        if count >= rule.count or not fits:
-            judged.append(_left(order, "cap"))
+        fits = order.currency in limits and amount <= limits[order.currency]
+        if count >= most or not fits:
+            judged.append(left_out(order, "cap"))
             continue
         count += 1
         sums[order.currency] = amount
@@ -180,17 +181,17 @@ def _within(rule: OffHours, taken: Held, wanted: Sequence[NightOrder]) -> list[N
     return judged
 
 
-def _left(order: NightOrder, why_not: str) -> NightOrder:
+def left_out(order: NightOrder, why_not: str) -> NightOrder:
     return NightOrder(
         subject=order.subject, amount=order.amount, currency=order.currency, why_not=why_not
     )
 
 
-def _entries(view: CaseView, subjects: Collection[Subject]) -> tuple[caps.CapEntry, ...]:
+def cap_entries(view: CaseView, subjects: Collection[Subject]) -> tuple[caps.CapEntry, ...]:
     return entries_of(view, [(Verb.HOLD, subject) for subject in subjects], ())
 
 
-async def _hold(
+async def hold_in_name(
     conn: AsyncConnection,
     room: Room,
     view: CaseView,
@@ -198,6 +199,8 @@ async def _hold(
     *,
     actor: str,
     now: datetime,
+    reason: str,
+    tag: AuditTag,
 ) -> tuple[list[AuditEntry], str | None]:
     """The system's own decision, in the detection's name."""
     if not orders:
@@ -208,7 +211,7 @@ async def _hold(
         action=HOLD,
         targets=tuple((Verb.HOLD, subject) for subject in subjects),
         plans=(),
-        reason=REASON,
+        reason=reason,
     )
     decision = freeze(view, choice, requested_by=actor, amounts=(), now=now)
     await cases.move_case(
@@ -221,16 +224,16 @@ async def _hold(
         policy_hash=room.policy.hash,
         dry_run=room.dry_run,
     )
-    await caps.take(conn, decision.decision_id, "request", actor, HOLD, _entries(view, subjects))
+    await caps.take(conn, decision.decision_id, "request", actor, HOLD, cap_entries(view, subjects))
     await carry_out(conn, view, decision, action)
     made = AuditEntry(
         actor=actor,
-        tag=AuditTag.NIGHT_HELD,
+        tag=tag,
         case_id=view.case_id,
         decision_id=decision.decision_id,
         details={
             "orders": [subject.id for subject in subjects],
-            "amounts": [list(pair) for pair in _sums(orders)],
+            "amounts": [list(pair) for pair in sums_of(orders)],
         },
     )
     entries = decision_entries(
@@ -253,7 +256,7 @@ async def _tell_thread(
         Story(
             kind=StoryKind.NIGHT_HELD,
             orders=len(held),
-            amounts=_sums(held),
+            amounts=sums_of(held),
             count=len(left),
             detail=left[0].why_not if left else None,
         ),
@@ -261,7 +264,7 @@ async def _tell_thread(
     )
 
 
-def _sums(orders: Sequence[NightOrder | ToldOrder]) -> tuple[tuple[int, str], ...]:
+def sums_of(orders: Sequence[NightOrder | ToldOrder]) -> tuple[tuple[int, str], ...]:
     """Money a currency, dearest first; what has no known currency is no sum."""
     sums: dict[str, int] = {}
     for order in orders:
@@ -297,8 +300,8 @@ async def tell_shift(room: Room) -> bool:
                 at=opens_at,
                 count=len(case_ids),
                 counts=tuple(counts.items()),
-                amounts=_sums(sure),
-                left_amounts=_sums([*capped, *paused]),
+                amounts=sums_of(sure),
+                left_amounts=sums_of([*capped, *paused]),
                 case_ids=tuple(case_ids[:CASES]),
             ),
             channel=room.channel,

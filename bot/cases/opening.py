@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.cases.automatic import hold_automatically
 from bot.cases.nights import hold_at_night
 from bot.cases.placing import Facts, Place, place_findings, subjects_of
 from bot.cases.policy import judge_step, no_role
@@ -129,6 +130,7 @@ async def _open_batch(
     )
     entries += [_entry(place) for place in placed]
     for place in placed:
+        entries += await hold_automatically(conn, room, place.case_id, place.finding)
         entries += await hold_at_night(conn, room, place.case_id, place.finding)
     await audit.append(conn, entries)
     opened = sum(place.opens for place in placed)

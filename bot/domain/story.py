@@ -58,6 +58,12 @@ class StoryKind(StrEnum):
     """`orders` that are released since nobody extended the hold."""
     NIGHT_HELD = "night_held"
     """`orders` held while nobody was there, `amounts`; `count` that were not, `detail` why."""
+    AUTOMATIC_HELD = "automatic_held"
+    """`orders` held by a detection in automatic, `amounts`; `count` that were not, `detail` why; `action` and
+    `starts_at` of the step that follows unless somebody keeps it.
+    """
+    AUTOMATIC_KEPT = "automatic_kept"
+    """`by` kept a detection from its final step, `action`."""
     BY_HAND = "by_hand"
     """`by`, `count` operations done by hand, `subject_ids` of those that were not."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.cases.health import FAILURES, LEAST_COMPARED, note_run
 from bot.cases.modes import is_control, sort_findings
 from bot.cases.opening import Opened, open_findings
+from bot.cases.policy import Automatic
 from bot.cases.room import Room
 from bot.detections.detection import Detection
 from bot.detections.loading import load_detection
@@ -23,7 +24,7 @@ from bot.domain.modes import Cause, Run
 from bot.ledger import audit, modes
 from bot.ledger.findings import insert_findings
 from tests.cases.stage import a_finding, an_order, some_facts
-from tests.cases.test_reminding import tags
+from tests.cases.test_reminding import tags, under
 from tests.detections.heads import write_detection
 
 DAY = timedelta(days=1)
@@ -209,6 +210,27 @@ async def test_many_times_more_than_in_any_day_before_is_a_flood_under_the_cap(
     await run_of(room, detection, many)
     assert await mode_of(room, detection) == (Mode.SHADOW, Cause.BAND)
     assert await notices(room) == [("band", 31)]
+
+
+# ---- Holds of every detection, for a trial
+
+
+async def test_where_the_policy_says_so_every_detection_in_review_holds_what_it_finds(
+    room: Room, tmp_path: Path
+) -> None:
+    detection, shadow = a_detection(tmp_path), a_detection(tmp_path, name="another")
+    shadow = replace(shadow, mode=Mode.SHADOW)
+    rule = Automatic(caps={"JPY": 100_000}, count=9, every_detection=True)
+    trial = under(room, automatic=rule)
+    await run_of(trial, detection, findings(room, detection, "O-1"))
+    await run_of(trial, shadow, findings(room, shadow, "O-2"))
+    assert await modes_of(room) == {"O-1": "automatic", "O-2": "shadow"}
+    async with room.engine.connect() as conn:
+        rows = await conn.execute(text("SELECT verb, subject_id FROM ledger.operations"))
+        assert [tuple(row) for row in rows] == [("hold", "O-1")]
+    assert await mode_of(room, detection) is None
+    await run_of(room, detection, findings(room, detection, "O-3"))
+    assert (await modes_of(room))["O-3"] == "review"
 
 
 # ---- Modes need two people
