@@ -30,7 +30,7 @@ from tests.chaos.balancer import Balancer, Habits
 from tests.chaos.bots import FAR_S, NEAR_S, BotProcess, free_ports
 from tests.chaos.crowd import Crowd
 from tests.chaos.cutter import Cutter, a_cutter
-from tests.chaos.planted import take_guards_away
+from tests.chaos.planted import caps_for, take_guards_away
 from tests.chaos.postgres import ChaosPostgres, chaos_postgres
 from tests.chaos.shop import TOKEN, CountingMarketplace, Rings
 from tests.chaos.town import ALERTS, Calls, a_town, people, seeded, slack_json
@@ -396,6 +396,7 @@ async def a_world(options: Options, folder: Path) -> AsyncIterator[World]:
         workspace, calls = a_town(await enter(balancer.served()))
         slack_url = await enter(serve_workspace(workspace, "127.0.0.1", 0))
         policy = chaos_policy(options.operations)
+        policy["caps"] += caps_for(options.planted)
         policy_file = folder / "policy.yml"
         policy_file.write_text(yaml.safe_dump(policy), encoding="utf-8")
         cutters = [

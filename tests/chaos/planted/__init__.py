@@ -40,6 +40,12 @@ def replace_everywhere(place: str, make: Callable[[Any], Any]) -> None:
             setattr(module, name, planted)
 
 
+def caps_for(name: str | None) -> list[dict[str, Any]]:
+    """Caps that this bug needs in order to show within a short run."""
+    module = importlib.import_module(f"{__name__}.{name}") if name else None
+    return list(getattr(module, "CAPS", ()))
+
+
 async def take_guards_away(owner_dsn: str, name: str | None) -> None:
     """Have the ledger's owner remove the guard that would forbid this bug, where there is one."""
     sql = getattr(importlib.import_module(f"{__name__}.{name}"), "SQL", None) if name else None

@@ -7,6 +7,9 @@ from typing import Any
 
 from tests.chaos.planted import replace_everywhere
 
+# So low that many people at once come to its edge within a short run.
+CAPS = [{"per": "action", "window": "day", "actions": ["hold"], "count": 12}]
+
 
 def plant() -> None:
     def unlocked(_: Any) -> Any:

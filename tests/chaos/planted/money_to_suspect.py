@@ -11,10 +11,10 @@ SQL = """ALTER TABLE ledger.operations DROP CONSTRAINT cancel_withholds"""
 
 def plant() -> None:
     def generous(real: Any) -> Any:
-        def body_of(*args: Any, **more: Any) -> Any:
-            body = real(*args, **more)
-            return {**body, "refund_policy": "full"} if "refund_policy" in body else body
+        def params_of(*args: Any, **more: Any) -> Any:
+            params = real(*args, **more)
+            return {**params, "refund_policy": "normal"} if "refund_policy" in params else params
 
-        return body_of
+        return params_of
 
-    replace_everywhere("bot.cases.targets:body_of", generous)
+    replace_everywhere("bot.cases.targets:params_of", generous)
