@@ -16,7 +16,7 @@ from bot.domain.masks import mask
 from bot.domain.subjects import Subject
 from bot.market.selecting import Limits, Rows, SelectFault
 
-__all__ = ["DetectionFault", "Selects", "load_detections", "run"]
+__all__ = ["DetectionFault", "Selects", "finding_of", "load_detections", "run"]
 
 _LONGEST_ID = 200
 # What a card can show of one value; the marketplace keeps the rest.
@@ -75,10 +75,11 @@ async def run(
         )
     except SelectFault as fault:
         raise DetectionFault(f"{detection.name}: {fault}") from fault
-    return tuple(_finding(detection, row) for row in result.rows)
+    return tuple(finding_of(detection, row) for row in result.rows)
 
 
-def _finding(detection: Detection, row: Mapping[str, object]) -> Finding:
+def finding_of(detection: Detection, row: Mapping[str, object]) -> Finding:
+    """One row, under the contract's names and with its types. Raises DetectionFault."""
     taker = _Taker(detection.name, row)
     occurred_at = taker.time("occurred_at")
     amount = taker.amount("amount")

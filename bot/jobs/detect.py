@@ -58,15 +58,15 @@ async def detect(
         raise SayableError(str(fault)) from fault
     took_ms = _since(started)
     findings = await sort_findings(room, detection, findings, first=tick.watermark is None, now=now)
-    fresh = await _open(room, reader, detection, findings) if findings else 0
+    fresh = await open_found(room, reader, detection, findings) if findings else 0
     await note_run(room, detection, Run(took_ms=took_ms, rows=len(findings), fresh=fresh), now)
     return now
 
 
-async def _open(
+async def open_found(
     room: Room, reader: MarketReader, detection: Detection, findings: Sequence[Finding]
 ) -> int:
-    """Returns how many of the findings were not known."""
+    """Look up what the findings name and open cases. Returns how many of the findings were not known."""
     # Of what only the ledger sees nobody asks the marketplace.
     subjects = dict.fromkeys(
         subject
