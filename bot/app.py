@@ -41,7 +41,7 @@ from bot.cases.reconciling import compare_again
 from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, LEDGER, Loaded
-from bot.detections.loading import load_detections
+from bot.detections.following import DetectionFolders
 from bot.domain.clock import Clock, WallClock
 from bot.domain.errors import SayableError
 from bot.executor import Executor
@@ -56,6 +56,7 @@ from bot.handlers.step_up import StepUpPages, email_in_slack
 from bot.jobs.anchor_audit import anchor_audit, keep_head
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
+from bot.jobs.follow_detections import tell_change, tell_refused
 from bot.jobs.reconcile import alarm, reconcile
 from bot.jobs.roll_up import sum_up_queue
 from bot.jobs.sync_capabilities import sync_capabilities
@@ -95,6 +96,8 @@ RECONCILE_EVERY_S = 300.0
 """How often the ledger is compared with the marketplace's own word."""
 DIGEST_EVERY_S = 15.0
 """How often it is asked whether a digest is due."""
+FOLLOW_DETECTIONS_S = 2.0
+"""How often the folders of detections are looked at; what changed counts when it is the same at the next look."""
 FOLLOW_POLICY_S = 5.0
 """How soon each process goes on under a policy that was adopted in another one."""
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
@@ -120,7 +123,7 @@ class Bot:
         client: AsyncWebClient,
         session: aiohttp.ClientSession,
         identity: Identity,
-        loaded: Loaded,
+        folders: DetectionFolders,
         limits: Limits | None,
         pace: float,
     ) -> None:
@@ -141,6 +144,7 @@ class Bot:
         )
         self._ledger_reader = ledger_reader_of(settings)
         self._errands = Errands()
+        self._detections = {one.name: one for one in folders.loaded.detections}
         desk = Desk(
             room=room,
             api=self._api,
@@ -150,7 +154,7 @@ class Bot:
             errands=self._errands,
             tz=settings.zone,
             default_locale=settings.locale,
-            detections={detection.name: detection for detection in loaded.detections},
+            detections=self._detections,
             resync=partial(sync_people, room, client),
         )
         self.bolt = make_app(
@@ -175,7 +179,8 @@ class Bot:
             limits=limits,
         )
         self._pace = pace
-        self._ticker = Ticker(room, self._schedules(loaded))
+        self._folders = folders
+        self._ticker = Ticker(room, self._schedules(folders.loaded))
         self._ready = False
         self._door: FrontDoor | None = None
         self._stop = asyncio.Event()
@@ -299,6 +304,7 @@ class Bot:
                     self._publisher.run(stop),
                     self._ticker.run(stop),
                     self._follow_policy(stop),
+                    self._follow_detections(stop),
                 )
         finally:
             self._ready = False
@@ -316,6 +322,30 @@ class Bot:
                 logger.warning("the policy in force cannot be read: %s", type(error).__name__)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), FOLLOW_POLICY_S)
+
+    async def _follow_detections(self, stop: asyncio.Event) -> None:
+        """In every process, as each has its own mount of the folder."""
+        refused = self._folders.loaded.problems
+        while not stop.is_set():
+            try:
+                if refused:
+                    await tell_refused(self.room, refused)
+                    refused = ()
+                change = await asyncio.to_thread(self._folders.look)
+                if change is not None:
+                    self._take_up(change.loaded)
+                    await tell_change(self.room, change)
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning(
+                    "what changed in the detections cannot be told: %s", type(error).__name__
+                )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), FOLLOW_DETECTIONS_S)
+
+    def _take_up(self, loaded: Loaded) -> None:
+        self._detections.clear()
+        self._detections.update({one.name: one for one in loaded.detections})
+        self._ticker.replace(self._schedules(loaded))
 
     async def set_channel_locale(self, locale: str) -> None:
         """Choose the language of the cards that everybody sees, and draw them anew."""
@@ -431,9 +461,7 @@ async def running_parts(
         require(settings, "slack_signing_secret")
     use_glossary(read_glossary(settings.glossary_file) if settings.glossary_file else {})
     policy = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
-    loaded = load_detections(detection_folders(settings), actions=registry())
-    for problem in loaded.problems:
-        logger.error("a detection was left out: %s", problem)
+    folders = DetectionFolders(detection_folders(settings), actions=registry(), still=[BUILT_IN])
     engine = create_engine(
         _secret(settings.database_url), pool_size=10, max_overflow=10, pool_pre_ping=True
     )
@@ -468,7 +496,7 @@ async def running_parts(
                 client=client,
                 session=session,
                 identity=identity,
-                loaded=loaded,
+                folders=folders,
                 limits=limits,
                 pace=pace,
             )

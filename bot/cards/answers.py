@@ -78,6 +78,7 @@ _TAGS = {
     AuditTag.PROPOSAL_REJECTED: N_("proposal rejected"),
     AuditTag.PROPOSAL_EXPIRED: N_("proposal ran out"),
     AuditTag.POLICY_ADOPTED: N_("policy in force"),
+    AuditTag.DETECTION_FILES: N_("detections changed"),
     AuditTag.GLASS_BROKEN: N_("let through alone in an emergency"),
     AuditTag.GLASS_REVIEWED: N_("emergency reviewed"),
     AuditTag.DELEGATED: N_("a stand-in named"),

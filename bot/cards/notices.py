@@ -228,6 +228,26 @@ def _policy_adopted(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  #
     )
 
 
+def _detection_files(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa: ARG001
+    t = messages.t
+    lines = tuple(user_text(line, _WORDS) for line in notice.lines)
+    if notice.detail == "changed":
+        return Drawn(
+            head=t("🔎 The detections have changed"),
+            lines=lines,
+            small=(
+                t(
+                    "+ came, ~ changed, - went. They come from the folder of detections, and count from now on."
+                ),
+            ),
+        )
+    names = messages.series(user_text(name, 80) for name in notice.names)
+    small = [t("All other detections go on. “mimawari rules check” tries a mended file.")]
+    if names:
+        small.insert(0, t("In their last good version go on: {names}.", names=names))
+    return Drawn(head=t("⚠️ A file of the detections is refused"), lines=lines, small=tuple(small))
+
+
 def _policy_lines(notice: Notice, messages: Messages) -> list[str]:
     if not notice.lines:
         return [messages.t("Only its words changed, nothing of what it allows.")]
@@ -487,6 +507,7 @@ DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.SHIFT: _shift,
     NoticeKind.POLICY_ADOPTED: _policy_adopted,
     NoticeKind.OVERDUE: _overdue,
+    NoticeKind.DETECTION_FILES: _detection_files,
     NoticeKind.PROPOSAL: _proposal,
     NoticeKind.DETECTION: _detection,
 }

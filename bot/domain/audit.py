@@ -42,6 +42,7 @@ class AuditTag(StrEnum):
     PROPOSAL_REJECTED = "person:proposal:rejected"
     PROPOSAL_EXPIRED = "clock:proposal:expired"
     POLICY_ADOPTED = "policy:file:adopted"
+    DETECTION_FILES = "detections:folder:changed"
     GLASS_BROKEN = "person:glass:broken"
     GLASS_REVIEWED = "person:glass:reviewed"
     DELEGATED = "person:delegation:made"

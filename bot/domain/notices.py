@@ -33,6 +33,10 @@ class NoticeKind(StrEnum):
     """`by` `detection:NAME`, `title_ja`, `title_en`; `detail` what is with it: a Cause or a Trouble, `baseline`, or a
     Trouble with `_over`; `mode` that it has now, `count` findings, `names` who changed it.
     """
+    DETECTION_FILES = "detection_files"
+    """`detail` `refused`: `lines` that say what is wrong, `names` of what goes on in its last good version; or
+    `changed`: `lines` of detections that came (+), changed (~) and went (-).
+    """
     PROPOSAL = "proposal"
     """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
     `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`. Of a mode: `title_ja`,

@@ -135,5 +135,8 @@ class Ticker:
             async with self._room.engine.begin() as conn:
                 await ticks.note_run(conn, claim.key, watermark=watermark, error=error)
                 await claims.finish(conn, claims.TICKS, claim, due_in_s=schedule.every_s)
+                if claim.key not in self._schedules:
+                    # Its file went while it ran.
+                    await ticks.retire_detections(conn, self._schedules)
         except (SQLAlchemyError, OSError) as fault:
             logger.warning("%s could not write back: %s", claim.key, type(fault).__name__)

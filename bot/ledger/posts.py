@@ -37,9 +37,9 @@ async def queue_story(
 
 async def queue_notice(
     conn: AsyncConnection, notice: Notice, *, channel: str, dedupe_key: str
-) -> None:
-    """Tell something in a channel, beside all cases, once for this key."""
-    await conn.execute(
+) -> bool:
+    """Tell something in a channel, beside all cases, once for this key; False if it was told before."""
+    told = await conn.execute(
         text(
             """INSERT INTO ledger.posts (post_id, channel, dedupe_key, kind, story)
                VALUES (:post_id, :channel, :dedupe_key, 'notice', cast(:story AS jsonb))
@@ -52,6 +52,7 @@ async def queue_notice(
             "story": to_json(notice, Notice),
         },
     )
+    return told.rowcount == 1
 
 
 async def redraw_notice(conn: AsyncConnection, notice: Notice, *, dedupe_key: str) -> None:

@@ -18,8 +18,9 @@ SELECT t.name,
        t.last_run_at,
        t.last_error IS NOT NULL AS failed,
        t.due_at
-  FROM ledger.ticks t;
-COMMENT ON VIEW ledger_views.ticks IS 'What runs again and again: every detection (detection:NAME) and every job (job:NAME)';
+  FROM ledger.ticks t
+ WHERE t.due_at < 'infinity';
+COMMENT ON VIEW ledger_views.ticks IS 'What runs again and again: every detection (detection:NAME) and every job (job:NAME) that there is now';
 COMMENT ON COLUMN ledger_views.ticks.watermark IS 'The market''s time of the last good run; NULL: there was none';
 COMMENT ON COLUMN ledger_views.ticks.last_run_at IS 'The end of the last run, good or not, by the database''s clock';
 
