@@ -19,6 +19,7 @@ from bot.cards.wording import (
     action_name,
     case_name,
     market_reason,
+    mode_name,
     person_name,
     scope_name,
     severity_tag,
@@ -27,6 +28,7 @@ from bot.cards.wording import (
 )
 from bot.domain.audit import AuditTag
 from bot.domain.cases import CaseState, QueueEntry
+from bot.domain.modes import Standing, Trouble
 from bot.domain.proposals import Pause, Proposal, ProposalKind, ProposalState
 from bot.domain.roles import Delegation
 from bot.domain.text import escape, user_text
@@ -108,6 +110,14 @@ _TAGS = {
     AuditTag.EVIDENCE_PACKED: N_("evidence of the case exported"),
     AuditTag.AUDIT_EXPORTED: N_("audit log exported"),
     AuditTag.LEDGER_STARTED: N_("process started"),
+}
+
+
+_RULES = 12
+_TROUBLES = {
+    Trouble.FAILING: N_("fails"),
+    Trouble.SLOW: N_("slow"),
+    Trouble.SILENT: N_("silent"),
 }
 
 
@@ -399,6 +409,62 @@ def _answer(head: str, lines: Sequence[str]) -> Answer:
         text=message_text([head, *lines]),
         blocks=[section(head), *sections_of(lines, _SECTIONS)],
     )
+
+
+def rules_answer(found: Sequence[Standing], *, page: int, messages: Messages, tz: tzinfo) -> Answer:
+    """The detections, those with trouble first, a page at a time."""
+    if not found:
+        return Answer(text=messages.t("There is no detection."))
+    pages = -(-len(found) // _RULES)
+    page = min(max(page, 1), pages)
+    head = messages.n("{count} detection", "{count} detections", len(found))
+    if pages > 1:
+        where = messages.t("page {page} of {pages}", page=page, pages=pages)
+        head = messages.dots([head, where])
+    shown = found[(page - 1) * _RULES : page * _RULES]
+    lines = [_rule_line(one, messages, tz) for one in shown]
+    if page < pages:
+        lines.append(messages.t("More: `/cre rules {page}`", page=page + 1))
+    return _answer(head, lines)
+
+
+def _rule_line(one: Standing, messages: Messages, tz: tzinfo) -> str:
+    title = user_text(messages.pick(one.title_ja, one.title_en) or one.name, _TITLE)
+    parts = [
+        messages.t("{title} ({name})", title=title, name=user_text(one.name, 64)),
+        one.severity,
+        mode_name(one.mode, messages),
+        messages.n("{count} found in 7 days", "{count} found in 7 days", one.week.findings),
+    ]
+    if one.precise.precision is not None:
+        parts.append(
+            messages.t(
+                "right in {percent} % of {count} decided in {days} days",
+                percent=messages.number(round(100 * one.precise.precision)),
+                count=messages.number(one.precise.decided),
+                days=messages.number(one.precise.days),
+            )
+        )
+    else:
+        parts.append(messages.t("nothing decided yet"))
+    parts.append(
+        messages.t("last good run {when}", when=messages.moment(one.last_good_at, tz))
+        if one.last_good_at is not None
+        else messages.t("no good run yet")
+    )
+    parts += [messages.t(_TROUBLES[trouble]) for trouble in one.troubles]
+    if one.last_error:
+        parts.append(messages.t("last error: {error}", error=user_text(one.last_error, 160)))
+    return messages.dots(parts)
+
+
+def mode_usage(name: str, *, messages: Messages) -> Answer:
+    """Somebody left out the mode of a detection, or wrote one that there is not."""
+    told = messages.t(
+        "Please say which mode, and why: `/cre rules {name} shadow`, `review` or `automatic`, then the reason.",
+        name=escape(name, 64),
+    )
+    return Answer(text=told)
 
 
 def delegations(

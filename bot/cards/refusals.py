@@ -12,6 +12,7 @@ from bot.cards.wording import (
     case_name,
     market_reason,
     mention_groups,
+    mode_name,
     scope_name,
     status_name,
 )
@@ -162,6 +163,30 @@ def refusal_sentence(
             )
         case RefusalCode.PROPOSAL_ENDED:
             return t("This has been answered already, or it ran out. The message shows how.")
+        case RefusalCode.NO_SUCH_DETECTION:
+            asked = escape(refusal.detail or "—", 60)
+            if refusal.reason:
+                return t(
+                    "There is no detection “{name}”. Did you mean “{near}”?",
+                    name=asked,
+                    near=escape(refusal.reason, 60),
+                )
+            return t(
+                "There is no detection “{name}”. `/cre rules` shows those that there are.",
+                name=asked,
+            )
+        case RefusalCode.SAME_MODE:
+            return t(
+                "The detection is in “{mode}” already, so nothing changes.",
+                mode=escape(mode_name(refusal.detail, messages)),
+            )
+        case RefusalCode.NO_AUTOMATIC:
+            return t(
+                "The policy lets no detection act by itself: it has no section `automatic`."
+                " Please ask an administrator."
+            )
+        case RefusalCode.NOT_PROVEN:
+            return _not_proven(refusal, messages)
         case RefusalCode.UNKNOWN_BUTTON:
             return t(
                 "This button is not in use any more, so nothing was done. Please use the buttons that the"
@@ -340,3 +365,21 @@ def _market_words(detail: str | None, messages: Messages) -> str:
     """`detail` is the marketplace's code, with its own words behind a colon where it sent any."""
     code, _, words = (detail or "").partition(":")
     return escape(market_reason(code.strip() or None, words.strip() or None, messages))
+
+
+def _not_proven(refusal: Refusal, messages: Messages) -> str:
+    told = messages.t(
+        "For “automatic” a detection needs {count} decided findings of which {percent} % were right.",
+        count=messages.number(refusal.count or 0),
+        percent=escape(refusal.detail or "—", 10),
+    )
+    so_far = (
+        messages.t(
+            "So far {count} are decided, and {percent} % were right.",
+            count=messages.number(refusal.amount or 0),
+            percent=escape(refusal.reason, 10),
+        )
+        if refusal.reason
+        else messages.t("So far none is decided.")
+    )
+    return ("" if messages.locale == "ja" else " ").join([told, so_far])
