@@ -486,6 +486,88 @@ def _detection(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa
     )
 
 
+_REDASH_NEWS: Mapping[str, tuple[str, str]] = {
+    "stale": (
+        N_("⚠️ The Redash query of “{title}” does not run"),
+        N_(
+            "Its latest result is of {when}. Redash tells nobody of a query that fails, and judges no alert of it:"
+            " please open it there, see why, and run it once."
+        ),
+    ),
+    "stale_over": (
+        N_("✅ The Redash query of “{title}” runs again"),
+        N_("Its rows are looked at as before."),
+    ),
+    "idle": (
+        N_("⚠️ The Redash query of “{title}” is not scheduled"),
+        N_(
+            "It has no schedule in Redash, is archived or is not there any more: nothing of it is found. Please give"
+            " it a schedule, or take it out of the map."
+        ),
+    ),
+    "idle_over": (
+        N_("✅ The Redash query of “{title}” is scheduled again"),
+        N_("Its rows are looked at as before."),
+    ),
+    "misfit": (
+        N_("⚠️ Rows of the Redash query of “{title}” were left out"),
+        N_("These columns are not what the map says. All other rows were looked at."),
+    ),
+    "misfit_over": (
+        N_("✅ All rows of the Redash query of “{title}” fit again"),
+        N_("Its rows are looked at as before."),
+    ),
+    "away": (
+        N_("⚠️ Redash does not answer"),
+        N_(
+            "None of its alerts and queries is seen since {when}. What they find meanwhile is caught up when it"
+            " answers again."
+        ),
+    ),
+    "key": (
+        N_("⚠️ Redash refuses our key"),
+        N_(
+            "None of its alerts and queries is seen. Somebody who runs the bot must give it another key:"
+            " `mimawari doctor` says more."
+        ),
+    ),
+    "away_over": (
+        N_("✅ Redash answers again"),
+        N_("What its queries found meanwhile is looked at now."),
+    ),
+}
+_MISFITS: Mapping[str, str] = {
+    "missing": N_("{column}: the query has no such column ({count} rows)"),
+    "empty": N_("{column}: empty ({count} rows)"),
+    "no_id": N_("{column}: no id ({count} rows)"),
+    "no_number": N_("{column}: no number ({count} rows)"),
+    "no_money": N_("{column}: no amount of money ({count} rows)"),
+    "no_time": N_("{column}: no time ({count} rows)"),
+    "no_currency": N_("{column}: no currency such as JPY ({count} rows)"),
+}
+
+
+def _redash(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:
+    t = messages.t
+    head, line = _REDASH_NEWS.get(notice.detail or "", _REDASH_NEWS["away"])
+    when = messages.moment(notice.at, tz) if notice.at else "—"
+    lines = [t(line, when=when)]
+    for told, count in notice.counts:
+        problem, _, column = told.partition(":")
+        said = _MISFITS.get(problem, _MISFITS["no_id"])
+        lines.append(t(said, column=user_text(column, 60) or "—", count=messages.number(count)))
+    small = []
+    if notice.by:
+        small.append(
+            t("Detection: {name}", name=user_text(notice.by.removeprefix("detection:"), 80))
+        )
+    if notice.subject_ids:
+        small.append(t("Query {id} in Redash", id=user_text(notice.subject_ids[0], 20) or "—"))
+    return Drawn(
+        head=t(head, title=_title(notice, messages)), lines=tuple(lines), small=tuple(small)
+    )
+
+
 def words(text: str | None) -> str:
     """What somebody wrote, on one line."""
     return user_text(text or "—", _WORDS)
@@ -510,5 +592,6 @@ DRAWERS: Mapping[NoticeKind, Draw] = {
     NoticeKind.DETECTION_FILES: _detection_files,
     NoticeKind.PROPOSAL: _proposal,
     NoticeKind.DETECTION: _detection,
+    NoticeKind.REDASH: _redash,
 }
 """One drawing function a kind; a test looks that none is missing."""

@@ -37,6 +37,11 @@ class NoticeKind(StrEnum):
     """`detail` `refused`: `lines` that say what is wrong, `names` of what goes on in its last good version; or
     `changed`: `lines` of detections that came (+), changed (~) and went (-).
     """
+    REDASH = "redash"
+    """`detail` what is with Redash (away, key, away_over) or with the query `subject_ids[0]` of the detection `by`,
+    `title_ja`, `title_en`: stale, idle or misfit, or one of them with `_over`; `at` since when; `counts` of rows by
+    `problem:column`.
+    """
     PROPOSAL = "proposal"
     """`detail` (its kind), `state`, `by`, `until`, `names` who agreed so far, `count` how many must still,
     `person` who ended it, `note` what they wrote; `lines` of what would change, `case_id`. Of a mode: `title_ja`,

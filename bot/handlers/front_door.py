@@ -116,7 +116,7 @@ class FrontDoor:
         if request.content_length is not None and request.content_length > MAX_BODY:
             return self._refuse("too_large", 413)
         try:
-            body = await _read(request)
+            body = await read_body(request)
         except (ClientError, HttpProcessingError, web.RequestPayloadError, ValueError):
             return self._refuse("malformed", 400)
         if len(body) > MAX_BODY:
@@ -198,7 +198,7 @@ class FrontDoor:
         return web.json_response({"error": reason}, status=status)
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes:
     """The body, or so much of it that it is seen to be too large."""
     body = await request.content.read(MAX_BODY + 1)
     while len(body) <= MAX_BODY and not request.content.at_eof():
