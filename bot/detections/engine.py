@@ -16,7 +16,7 @@ from bot.domain.masks import mask
 from bot.domain.subjects import Subject
 from bot.market.selecting import Limits, Rows, SelectFault
 
-__all__ = ["DetectionFault", "Selects", "finding_of", "load_detections", "run"]
+__all__ = ["DetectionFault", "Selects", "finding_of", "load_detections", "run", "values_of"]
 
 _LONGEST_ID = 200
 # What a card can show of one value; the marketplace keeps the rest.
@@ -57,17 +57,7 @@ async def run(
     Raises:
         DetectionFault: it could not run to its end or returned what is no finding; nothing of it counts.
     """
-    window_start = now - detection.window
-    since = window_start if changed_since is None else changed_since - detection.overlap
-    values: dict[str, object] = {
-        "now": now,
-        # After a gap longer than the window, nothing of the gap is left out.
-        "window_start": min(window_start, since),
-        "changed_since": since,
-        **{name: [] for name in LISTS},
-        **{name: list(entries) for name, entries in (lists or {}).items()},
-        **{parameter.name: parameter.default for parameter in detection.parameters},
-    }
+    values = values_of(detection, now=now, changed_since=changed_since, lists=lists)
     params = [values[name] for name in detection.statement.names]
     try:
         result = await reader.select(
@@ -76,6 +66,27 @@ async def run(
     except SelectFault as fault:
         raise DetectionFault(f"{detection.name}: {fault}") from fault
     return tuple(finding_of(detection, row) for row in result.rows)
+
+
+def values_of(
+    detection: Detection,
+    *,
+    now: datetime,
+    changed_since: datetime | None,
+    lists: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, object]:
+    """What the names in a detection's SQL stand for in one run."""
+    window_start = now - detection.window
+    since = window_start if changed_since is None else changed_since - detection.overlap
+    return {
+        "now": now,
+        # After a gap longer than the window, nothing of the gap is left out.
+        "window_start": min(window_start, since),
+        "changed_since": since,
+        **{name: [] for name in LISTS},
+        **{name: list(entries) for name, entries in (lists or {}).items()},
+        **{parameter.name: parameter.default for parameter in detection.parameters},
+    }
 
 
 def finding_of(detection: Detection, row: Mapping[str, object]) -> Finding:

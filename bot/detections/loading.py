@@ -29,6 +29,7 @@ from bot.detections.parameters import (
     make_positional,
     postgres_type,
 )
+from bot.domain.errors import SayableError
 from bot.domain.subjects import SubjectKind
 
 _OPENING = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
@@ -84,6 +85,21 @@ def load_detection(
     except _RefusedError as refused:
         return refused.problems
     return _detection(file, head, make_positional(file.sql, types), judged)
+
+
+def read_sql(detection: Detection) -> str:
+    """The SQL of a detection as its file has it, with its parameters by name.
+
+    Raises:
+        SayableError: the file is not what it was when it was loaded.
+    """
+    try:
+        file = _open(detection.path)
+    except _RefusedError as refused:
+        raise SayableError(refused.problems[0].sentence) from refused
+    if file.hash != detection.hash:
+        raise SayableError(f"{detection.path} has just changed; try again.")
+    return file.sql.strip().rstrip(";").rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.detections.detection import ParameterValue, Statement
 
@@ -70,6 +70,30 @@ def make_positional(sql: str, types: Mapping[str, str]) -> Statement:
 def make_constant(sql: str, types: Mapping[str, str]) -> str:
     """The statement without parameters, for a parser that stumbles over `$1` beside strings."""
     return _replace(sql, {name: f"CAST(NULL AS {type_})" for name, type_ in types.items()})
+
+
+def fill_in(sql: str, literals: Mapping[str, str]) -> str:
+    """The statement with every `:name` as the SQL text given for it."""
+    return _replace(sql, literals)
+
+
+def literal(value: object) -> str:
+    """A value as SQL text that can be pasted anywhere."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case datetime():
+            return f"'{value.isoformat()}'::timestamptz"
+        case timedelta():
+            return f"'{value.total_seconds():g} seconds'::interval"
+        case list() | tuple():
+            return f"ARRAY[{', '.join(literal(part) for part in value)}]::text[]"
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"
 
 
 def given_types() -> dict[str, str]:

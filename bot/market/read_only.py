@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -12,7 +12,13 @@ import asyncpg
 from bot.domain.errors import SayableError
 from bot.market.absent import Present, quote
 from bot.market.contract import Relations
-from bot.market.selecting import Limits, Rows, SelectFault, select_within
+from bot.market.selecting import (
+    Limits,
+    Rows,
+    SelectFault,
+    explain_within,
+    select_within,
+)
 
 # Grants and views change under a running process: a role that may write by now is refused by now.
 _EXAMINE_EVERY_S = 300.0
@@ -58,6 +64,13 @@ SELECT c.relname AS relation, a.attname AS column
  WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
    AND has_schema_privilege(n.oid, 'USAGE')
    AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+"""
+
+_FIND_SIZES = """
+SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, 0)::bigint AS size
+  FROM unnest($1::text[], $2::text[]) AS w(schema, name)
+  JOIN pg_namespace n ON n.nspname = w.schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 """
 
 
@@ -129,6 +142,37 @@ class ReadOnly:
                     # A view may have lost it since: the next run stands NULL in for it.
                     self._present = None
                 raise
+
+    async def explain(self, sql: str, params: Sequence[object] = (), *, form: str = "JSON") -> str:
+        """Postgres's plan of one SELECT, which is not run.
+
+        Args:
+            form: JSON or TEXT.
+
+        Raises:
+            SelectFault: it cannot be planned.
+        """
+        async with self._connected() as (conn, present):
+            transaction = conn.transaction(readonly=True)
+            await transaction.start()
+            return await explain_within(
+                conn,
+                sql,
+                params,
+                schema=self._schema,
+                present=present,
+                limits=Limits(),
+                relations=self.whole,
+                form=form,
+            )
+
+    async def sizes(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """How many rows these relations (schema, name) have, as Postgres last counted them."""
+        async with self._connected() as (conn, _):
+            rows = await conn.fetch(
+                _FIND_SIZES, [s for s, _ in relations], [n for _, n in relations]
+            )
+        return {(row["schema"], row["name"]): row["size"] for row in rows}
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Any, Present]]:

@@ -58,16 +58,7 @@ async def select_within(
         SelectFault: it failed, or went over a limit.
     """
     sql = stand_in(sql.strip().rstrip(";"), present, schema, relations)
-    milliseconds = max(1, int(limits.seconds * 1000))
-    # A temporary relation must never stand in for the marketplace's: pg_temp would come first.
-    await conn.execute(
-        f"SET LOCAL search_path TO {quote(schema)}, pg_temp;"
-        f"SET LOCAL statement_timeout TO {milliseconds};"
-        f"SET LOCAL lock_timeout TO {milliseconds};"
-        f"SET LOCAL idle_in_transaction_session_timeout TO {milliseconds + 5000};"
-        "SET LOCAL jit TO off;"
-        "SET LOCAL transaction_read_only TO on"
-    )
+    await _confine(conn, schema, limits)
     try:
         # The statement may disarm its own statement_timeout; this one it cannot reach.
         async with asyncio.timeout(limits.seconds + 1):
@@ -80,6 +71,51 @@ async def select_within(
         raise SelectFault(f"Postgres refused it: {error}") from error
     except asyncpg.InterfaceError as error:
         raise SelectFault(f"its parameters do not fit: {error}") from error
+
+
+async def explain_within(
+    conn: Any,
+    sql: str,
+    params: Sequence[object],
+    *,
+    schema: str,
+    present: Present,
+    limits: Limits,
+    relations: Relations = CONTRACT,
+    form: str = "JSON",
+) -> str:
+    """Postgres's plan of one SELECT, which does not run.
+
+    Args:
+        form: JSON or TEXT.
+
+    Raises:
+        SelectFault: it cannot be planned.
+    """
+    sql = stand_in(sql.strip().rstrip(";"), present, schema, relations)
+    await _confine(conn, schema, limits)
+    try:
+        # As a subquery it is a SELECT or nothing, as when it runs.
+        asked = f"EXPLAIN (VERBOSE, FORMAT {form}) SELECT * FROM (\n{sql}\n) AS asked"  # noqa: S608
+        lines = [str(record[0]) for record in await conn.fetch(asked, *params)]
+    except asyncpg.PostgresError as error:
+        raise SelectFault(f"Postgres refused it: {error}") from error
+    except asyncpg.InterfaceError as error:
+        raise SelectFault(f"its parameters do not fit: {error}") from error
+    return "\n".join(lines)
+
+
+async def _confine(conn: Any, schema: str, limits: Limits) -> None:
+    milliseconds = max(1, int(limits.seconds * 1000))
+    # A temporary relation must never stand in for the marketplace's: pg_temp would come first.
+    await conn.execute(
+        f"SET LOCAL search_path TO {quote(schema)}, pg_temp;"
+        f"SET LOCAL statement_timeout TO {milliseconds};"
+        f"SET LOCAL lock_timeout TO {milliseconds};"
+        f"SET LOCAL idle_in_transaction_session_timeout TO {milliseconds + 5000};"
+        "SET LOCAL jit TO off;"
+        "SET LOCAL transaction_read_only TO on"
+    )
 
 
 async def _fetch(conn: Any, sql: str, params: Sequence[object], limits: Limits) -> Rows:
