@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from bot.cases.brakes import redraw_for_brakes
 from bot.cases.consulting import end_waits
 from bot.cases.holding import follow_holds
 from bot.cases.nights import hold_newcomers, tell_shift
+from bot.cases.objecting import take_final_steps
 from bot.cases.pausing import pause_at_start
 from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
@@ -42,6 +43,7 @@ from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, LEDGER, Loaded
 from bot.detections.following import DetectionFolders
+from bot.detections.redash_map import MappedQuery, read_redash_map
 from bot.domain.clock import Clock, WallClock
 from bot.domain.errors import SayableError
 from bot.executor import Executor
@@ -50,6 +52,7 @@ from bot.handlers.errands import Errands
 from bot.handlers.front_door import HTTP_LOGGER, FrontDoor
 from bot.handlers.identity import IdentityProvider
 from bot.handlers.listeners import make_app
+from bot.handlers.redash_door import RedashDoor
 from bot.handlers.step_up import BACK as STEP_UP_BACK
 from bot.handlers.step_up import PATH as STEP_UP_PATH
 from bot.handlers.step_up import StepUpPages, email_in_slack
@@ -58,6 +61,8 @@ from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
 from bot.jobs.follow_detections import tell_change, tell_refused
 from bot.jobs.reconcile import alarm, reconcile
+from bot.jobs.redash import RedashDesk, poll, work_events
+from bot.jobs.redash_intake import EVENTS_JOB, POLL_JOB, store_webhook
 from bot.jobs.roll_up import sum_up_queue
 from bot.jobs.sync_capabilities import sync_capabilities
 from bot.jobs.sync_people import sync_people
@@ -75,6 +80,7 @@ from bot.market.ledger_reader import LedgerReader
 from bot.market.mapped import MappedMarket
 from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader, MarketUnreachableError
+from bot.market.redash import RedashApi
 from bot.market.selecting import Limits as SelectLimits
 from bot.market.verb_map import Auth, VerbMap
 from bot.market.verb_map_file import read_verb_map
@@ -100,6 +106,8 @@ FOLLOW_DETECTIONS_S = 2.0
 """How often the folders of detections are looked at; what changed counts when it is the same at the next look."""
 FOLLOW_POLICY_S = 5.0
 """How soon each process goes on under a policy that was adopted in another one."""
+REDASH_EVENTS_S = 5.0
+"""How soon an event of Redash that failed is looked at again, at the earliest; a new one is at once."""
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
@@ -145,6 +153,8 @@ class Bot:
         self._ledger_reader = ledger_reader_of(settings)
         self._errands = Errands()
         self._detections = {one.name: one for one in folders.loaded.detections}
+        self._redash = redash_desk_of(settings, self._reader, session, taken=self._detections)
+        self._add_redash()
         desk = Desk(
             room=room,
             api=self._api,
@@ -204,6 +214,7 @@ class Bot:
             await follow_holds(self.room)
             await hold_newcomers(self.room)
             await follow_newcomers(self.room)
+            await take_final_steps(self.room, self._api)
             await tell_shift(self.room)
 
         async def fold_job(_: Tick) -> None:
@@ -235,6 +246,14 @@ class Bot:
             schedules["job:anchor_audit"] = Schedule(
                 every_s=3600, job=partial(anchor_audit, self.room, self._settings.anchor_dir)
             )
+        if self._redash is not None:
+            schedules[EVENTS_JOB] = Schedule(
+                every_s=REDASH_EVENTS_S, job=partial(work_events, self.room, self._redash)
+            )
+            schedules[POLL_JOB] = Schedule(
+                every_s=self._settings.redash_poll_seconds,
+                job=partial(poll, self.room, self._redash),
+            )
         for detection in loaded.detections:
             if detection.source == LEDGER and self._ledger_reader is None:
                 logger.warning(
@@ -254,6 +273,12 @@ class Bot:
                 ),
             )
         return schedules
+
+    def _add_redash(self) -> None:
+        """Let people see the mapped queries among the detections."""
+        if self._redash is not None:
+            mapped = [one.detection for one in self._redash.queries.values()]
+            self._detections.update({detection.name: detection for detection in mapped})
 
     def _digest_plan(self) -> DigestPlan:
         return DigestPlan(
@@ -345,6 +370,7 @@ class Bot:
     def _take_up(self, loaded: Loaded) -> None:
         self._detections.clear()
         self._detections.update({one.name: one for one in loaded.detections})
+        self._add_redash()
         self._ticker.replace(self._schedules(loaded))
 
     async def set_channel_locale(self, locale: str) -> None:
@@ -362,6 +388,9 @@ class Bot:
         app.router.add_get("/readyz", self._readyz)
         if self._step_up is not None:
             self._step_up.add_to(app)
+        redash_door = redash_door_of(self._settings, self.room)
+        if redash_door is not None:
+            redash_door.add_to(app)
         socket: AsyncSocketModeHandler | None = None
         if self._settings.slack_app_token is None:
             secrets = [
@@ -663,6 +692,93 @@ def detection_folders(settings: Settings) -> Sequence[Path]:
             f"DETECTIONS_DIR names {settings.detections_dir}, which is no folder: make it, or unset the setting."
         )
     return [BUILT_IN, settings.detections_dir]
+
+
+def redash_queries_of(settings: Settings) -> tuple[MappedQuery, ...]:
+    """The queries of the Redash map; none where there is no map.
+
+    Raises:
+        SayableError: the map is wrong, or Redash is set up only in part.
+    """
+    if settings.redash_map is None:
+        if settings.redash_url is not None or settings.redash_webhook_secret is not None:
+            require(settings, "redash_map")
+        return ()
+    require(settings, "redash_url")
+    queries = read_redash_map(settings.redash_map, actions=registry())
+    if settings.redash_api_key is None and any(one.key_env is None for one in queries):
+        require(settings, "redash_api_key")
+    return queries
+
+
+def redash_api_of(
+    settings: Settings, queries: Sequence[MappedQuery], session: aiohttp.ClientSession
+) -> RedashApi:
+    """The Redash that the settings name.
+
+    Raises:
+        SayableError: a key is missing.
+    """
+    require(settings, "redash_url")
+    return RedashApi(
+        session,
+        settings.redash_url or "",
+        _secret(settings.redash_api_key) or None,
+        query_keys={
+            one.query_id: read_secret(one.key_env) for one in queries if one.key_env is not None
+        },
+        largest=settings.detection_bytes,
+    )
+
+
+def redash_desk_of(
+    settings: Settings,
+    reader: MarketReader,
+    session: aiohttp.ClientSession,
+    *,
+    taken: Collection[str] = (),
+) -> RedashDesk | None:
+    """What turns Redash's rows into cases; None where no map says how.
+
+    Args:
+        taken: names of detections that have files.
+
+    Raises:
+        SayableError: Redash is set up only in part, or the map is wrong.
+    """
+    queries = redash_queries_of(settings)
+    for one in queries:
+        if one.detection.name in taken:
+            raise SayableError(
+                f"The detection {one.detection.name} has a file, and is in REDASH_MAP (query {one.query_id}) as well:"
+                " take it out of the map, or name it otherwise there."
+            )
+    if not queries:
+        return None
+    return RedashDesk(
+        api=redash_api_of(settings, queries, session),
+        queries={one.query_id: one for one in queries},
+        reader=reader,
+        most_rows=settings.detection_rows,
+    )
+
+
+def redash_door_of(settings: Settings, room: Room) -> RedashDoor | None:
+    """Where Redash's webhooks come in; None where only polls find what it found.
+
+    Raises:
+        SayableError: it is set up only in part.
+    """
+    names = ("redash_webhook_user", "redash_webhook_password", "redash_webhook_secret")
+    if all(getattr(settings, name) is None for name in names):
+        return None
+    require(settings, *names, "redash_map")
+    return RedashDoor(
+        partial(store_webhook, room),
+        user=settings.redash_webhook_user or "",
+        password=_secret(settings.redash_webhook_password),
+        secret=_secret(settings.redash_webhook_secret),
+    )
 
 
 def ledger_reader_of(settings: Settings) -> LedgerReader | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.domain.errors import SayableError
 
 DATA_DIR = Path(".data")
+_SECRET_PATH = re.compile(r"[A-Za-z0-9_-]{20,200}")
 
 
 class Settings(BaseSettings):
@@ -87,6 +89,26 @@ class Settings(BaseSettings):
     detection_bytes: int = Field(
         20_000_000, ge=1000, le=1_000_000_000, description="How large these rows may be together"
     )
+    redash_url: str | None = Field(None, description="Your Redash, for its API")
+    redash_api_key: SecretStr | None = Field(
+        None, description="A user's API key of Redash, which sees alerts and the mapped queries"
+    )
+    redash_map: Path | None = Field(
+        None,
+        description="Your Redash map: which queries are detections, and what their columns mean",
+    )
+    redash_webhook_user: str | None = Field(
+        None, description="User name of Redash's webhook destination"
+    )
+    redash_webhook_password: SecretStr | None = Field(
+        None, description="Password of Redash's webhook destination"
+    )
+    redash_webhook_secret: SecretStr | None = Field(
+        None, description="Last part of the address that Redash's webhook destination calls"
+    )
+    redash_poll_seconds: float = Field(
+        60.0, ge=5, le=3600, description="How often Redash is asked, as its webhooks get lost"
+    )
     policy_file: Path | None = Field(None, description="Your policy.yml; not set: the built-in one")
     timezone: str = Field("Asia/Tokyo", description="The team's zone, as in the IANA list")
     locale: str = Field("ja", pattern="^(ja|en)$", description="Language of the shared cards")
@@ -133,11 +155,20 @@ class Settings(BaseSettings):
             raise ValueError("must be a time of day in TIMEZONE, such as 09:00")
         return value
 
-    @field_validator("slack_api_url", "market_api_url", "public_url", "oidc_issuer")
+    @field_validator("slack_api_url", "market_api_url", "public_url", "oidc_issuer", "redash_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        return value
+
+    @field_validator("redash_webhook_secret")
+    @classmethod
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _SECRET_PATH.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "must be 20 to 200 letters, digits, - or _, as `openssl rand -hex 24` makes them"
+            )
         return value
 
     @field_validator("slack_bot_token")
@@ -197,7 +228,7 @@ def read_secret(name: str) -> str:
     found = create_model("Secret", __base__=_Named, secret=field)().secret
     secret = "" if found is None else found.get_secret_value().strip()
     if not secret:
-        raise SayableError(f"Set {name}: a verb map or a test names it as where its secret is.")
+        raise SayableError(f"Set {name}: a verb map, a Redash map or a test names it as where its secret is.")
     if not secret.isascii() or not secret.isprintable():
         raise SayableError(f"The secret {name} must be printable ASCII, as it goes into a header.")
     return secret
