@@ -45,7 +45,7 @@ def cli(*, verbose: bool) -> None:
     # These log whole requests, tokens included, below WARNING.
     for name in ("slack_bolt", "slack_sdk", "bot.bolt", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("alembic", "sqlalchemy"):
+    for name in ("alembic", "sqlalchemy", "sqlglot"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # It warns whenever a poll takes longer than its interval, which is what a busy machine does.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)

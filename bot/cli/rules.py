@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,12 +18,14 @@ from bot.cli.kit import (
     cli,
     run_async,
 )
-from bot.detections.detection import Detection, Loaded, Problem
+from bot.detections.detection import LEDGER, Detection, Loaded, Problem
+from bot.detections.explaining import scans_of
 from bot.detections.listing import check_detections, list_detections
 from bot.detections.loading import load_detection, load_detections
 from bot.detections.proving import TestResult, run_tests
 from bot.domain.errors import SayableError
 from bot.market.reader import MarketReader
+from bot.market.selecting import SelectFault
 from bot.settings import Settings, read_settings
 
 
@@ -60,10 +63,13 @@ def rules_list(*, as_json: bool) -> None:
 def rules_check(files: tuple[Path, ...], *, as_json: bool) -> None:
     """Check files (or every detection): head, SQL, parameters, and what the marketplace lacks.
 
-    Exit code 1 if a file is refused. With MARKET_DATABASE_URL set, names missing columns as well.
+    Exit code 1 if a file is refused. With MARKET_DATABASE_URL set, names missing columns as well, and
+    large relations that a run reads whole.
     """
     settings = read_settings()
-    checked = check_detections(_load(settings, files), run_async(_present(settings)))
+    loaded = _load(settings, files)
+    present, costs = run_async(_ask(settings, loaded))
+    checked = check_detections(loaded, present, costs)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in checked], ensure_ascii=False))
     else:
@@ -77,11 +83,25 @@ def rules_check(files: tuple[Path, ...], *, as_json: bool) -> None:
         raise click.exceptions.Exit(WRONG)
 
 
-async def _present(settings: Settings) -> Mapping[str, frozenset[str]] | None:
+async def _ask(
+    settings: Settings, loaded: Loaded
+) -> tuple[Mapping[str, frozenset[str]] | None, dict[str, list[str]]]:
+    """What the marketplace has, and what the runs of each detection would cost it."""
     url = settings.market_database_url
-    if url is None:
-        return None
-    return await MarketReader(url.get_secret_value(), settings.market_schema).relations()
+    market = MarketReader(url.get_secret_value(), settings.market_schema) if url else None
+    ledger = app.ledger_reader_of(settings)
+    costs: dict[str, list[str]] = {}
+    for detection in loaded.detections:
+        reader = ledger if detection.source == LEDGER else market
+        if reader is None:
+            continue
+        try:
+            scans = await scans_of(detection, reader, now=datetime.now(UTC))
+        except SelectFault as fault:
+            costs[detection.name] = [f"it cannot run here: {fault}"]
+        else:
+            costs[detection.name] = [scan.sentence for scan in scans]
+    return (await market.relations() if market else None), costs
 
 
 @rules.command("test")

@@ -58,11 +58,14 @@ def list_detections(loaded: Loaded) -> list[Listed]:
     ]
 
 
-def check_detections(loaded: Loaded, present: Present | None) -> list[Checked]:
+def check_detections(
+    loaded: Loaded, present: Present | None, costs: Mapping[str, Sequence[str]] | None = None
+) -> list[Checked]:
     """Every file, broken ones first.
 
     Args:
         present: what the marketplace has (`MarketReader.relations`); None where it cannot be asked.
+        costs: what is dear in the runs of each detection, in sentences.
     """
     broken: dict[Path, list[str]] = {}
     for problem in loaded.problems:
@@ -75,7 +78,7 @@ def check_detections(loaded: Loaded, present: Present | None) -> list[Checked]:
             path=str(detection.path),
             name=detection.name,
             problems=(),
-            warnings=tuple(_warnings(detection, present)),
+            warnings=(*_warnings(detection, present), *(costs or {}).get(detection.name, ())),
         )
         for detection in loaded.detections
     ]

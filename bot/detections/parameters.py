@@ -89,7 +89,7 @@ def literal(value: object) -> str:
         case datetime():
             return f"'{value.isoformat()}'::timestamptz"
         case timedelta():
-            return f"'{value.total_seconds():g} seconds'::interval"
+            return f"'{value.days} days {value.seconds}.{value.microseconds:06} seconds'::interval"
         case list() | tuple():
             return f"ARRAY[{', '.join(literal(part) for part in value)}]::text[]"
         case _:

@@ -15,18 +15,26 @@ _OPENING_WITH = re.compile(
 )
 
 
-def stand_in(sql: str, present: Present, schema: str, relations: Relations = CONTRACT) -> str:
+def stand_in(
+    sql: str,
+    present: Present,
+    schema: str,
+    relations: Relations = CONTRACT,
+    *,
+    all_of_them: bool = False,
+) -> str:
     """The query with every incomplete relation that it names completed by NULLs.
 
     A relation that is there in full is left alone, so that most queries stay as they were written.
 
     Args:
         relations: what could be there, the market contract's or another's.
+        all_of_them: not left alone either, so that the query runs where nobody sets a search path.
     """
     shims = ",\n".join(
         _shim(relation, present.get(relation, frozenset()), schema, relations[relation])
         for relation in relations
-        if absent_columns(present, relation, relations)
+        if (all_of_them or absent_columns(present, relation, relations))
         and re.search(rf"\b{relation}\b", sql, flags=re.IGNORECASE)
     )
     if not shims:
