@@ -23,11 +23,12 @@ def crowd(kind: LinkKind, count: int) -> list[Touch]:
 touches = st.lists(
     st.builds(
         touch,
-        st.sampled_from([f"A{n}" for n in range(12)]),
-        st.sampled_from(list(LinkKind)),
-        st.sampled_from(["u", "v", "w", "x"]),
+        st.sampled_from([f"A{n}" for n in range(6)]),
+        st.sampled_from([LinkKind.CARD, LinkKind.DEVICE, LinkKind.IP, LinkKind.FOLLOW]),
+        st.sampled_from(["u", "v"]),
     ),
-    max_size=40,
+    min_size=4,
+    max_size=24,
 )
 
 
