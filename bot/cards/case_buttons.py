@@ -64,11 +64,16 @@ def _shown(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action
 
 def _open(view: CaseView, messages: Messages) -> tuple[list[Block], list[Action]]:
     proposals = list(_proposals(view))
-    shown = [_action_button(view, action, messages) for action in proposals[:_PROPOSALS]]
+    shown: list[Block] = []
+    room = _PROPOSALS
+    if view.final_step is not None:
+        shown.append(_button(view, "keep", messages.t("Keep"), style="primary"))
+        room -= 1
+    shown += [_action_button(view, action, messages) for action in proposals[:room]]
     shown.append(_button(view, "dismiss", messages.t("Not fraud…")))
     if _extends_in_view(view, shown):
         shown.append(_button(view, "extend_hold", messages.t("Extend the hold…")))
-    return shown, [*proposals[_PROPOSALS:], *_undoing(view)]
+    return shown, [*proposals[room:], *_undoing(view)]
 
 
 def _extends_in_view(view: CaseView, shown: list[Block]) -> bool:

@@ -178,6 +178,7 @@ def _lines(drawing: Drawing) -> Iterator[str]:
         view, messages, tz=drawing.tz, wall=drawing.wall, dry_run=drawing.dry_run
     )
     yield from progress.state_lines(view, messages, tz=drawing.tz, wall=drawing.wall)
+    yield from progress.final_step_lines(view, messages, tz=drawing.tz)
     yield from progress.hold_lines(view, messages, tz=drawing.tz, wall=drawing.wall)
     if view.state in _CLOSED:
         yield _about(drawing)

@@ -72,6 +72,17 @@ def state_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetim
             yield _dismissed(view, decision, messages, tz)
 
 
+def final_step_lines(view: CaseView, messages: Messages, *, tz: tzinfo) -> Iterator[str]:
+    """What a detection does by itself unless somebody objects, and until when."""
+    step = view.final_step
+    if step is not None and view.state is CaseState.OPEN:
+        yield messages.t(
+            "🤖 {action} follows by itself at {when}. “Keep” stops that.",
+            action=action_name(step.action, messages),
+            when=messages.clock_time(step.due_at, tz),
+        )
+
+
 def hold_lines(view: CaseView, messages: Messages, *, tz: tzinfo, wall: datetime) -> Iterator[str]:
     """Whose the hold is and when it ends; while a request waits or operations run, its end waits."""
     hold = view.hold

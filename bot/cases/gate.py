@@ -28,6 +28,7 @@ DETAILS = "details"
 BY_HAND = "by_hand"
 BREAK_GLASS = "break_glass"
 EXTEND_HOLD = "extend_hold"
+KEEP = "keep"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})

@@ -237,6 +237,8 @@ class Automatic(BaseModel):
     def _is_careful(self) -> Automatic:
         if self.every_detection and self.actions:
             raise ValueError("every_detection is for holds only: remove its `actions`")
+        if "refund" in self.actions:
+            raise ValueError("no detection gives money back: remove `refund`")
         if "hold" in self.actions:
             raise ValueError("holds come first anyway: `actions` lists the final steps")
         return self

@@ -198,6 +198,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FinalStep:
+    """What a detection in automatic does next unless somebody keeps it; by the database's clock."""
+
+    detection: str
+    action: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What a person wrote in the case's thread."""
 
@@ -265,6 +274,8 @@ class CaseView:
     wait: Wait | None = None
     hold: Hold | None = None
     """Since when orders are on hold for us, and until when; who is to look."""
+    final_step: FinalStep | None = None
+    """Waits for objections."""
     folded: bool = False
     """Closed for a while: the card is one line."""
     notes: tuple[Note, ...] = ()

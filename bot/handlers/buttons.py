@@ -15,8 +15,9 @@ from bot.cards.answers import Answer
 from bot.cards.case_card import case_card
 from bot.cases.deciding import Decided, decide, stop_rest
 from bot.cases.freezing import Choice
-from bot.cases.gate import EXTEND_HOLD, may_open_modal
+from bot.cases.gate import EXTEND_HOLD, KEEP, may_open_modal
 from bot.cases.holding import extended_until
+from bot.cases.objecting import keep
 from bot.cases.opening import claim_case
 from bot.cases.planning import prepare, read_case
 from bot.cases.queueing import take_next
@@ -89,6 +90,8 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
     elif name == "take_back":
         answer = await take_back(desk.room, click.press)
         refusal, decided = _split(answer)
+    elif name == KEEP:
+        refusal, decided = _split(await keep(desk.room, click.press))
     elif name in registry() and not registry()[name].dangerous:
         refusal, decided = _split(await _decide_at_once(desk, click.press, name))
     elif name in registry() or name in MODALS:

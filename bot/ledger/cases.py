@@ -16,6 +16,7 @@ from bot.domain.cases import (
     CaseView,
     Decision,
     DecisionState,
+    FinalStep,
     Hold,
     Member,
     MemberFacts,
@@ -595,8 +596,11 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
             await conn.execute(
                 text(
                     """SELECT c.*, k.channel, k.message_ts, k.in_channel, k.folded,
+                              s.detection AS step_detection, s.action AS step_action, s.due_at AS step_due_at,
                               coalesce(n.newest, '[]') AS notes, coalesce(n.count, 0) AS note_count
                          FROM ledger.cases c LEFT JOIN ledger.cards k USING (case_id)
+                         LEFT JOIN ledger.automatic_steps s
+                                ON s.case_id = c.case_id AND s.state = 'waiting'
                          LEFT JOIN LATERAL (
                            SELECT count(*), jsonb_agg(jsonb_build_object(
                                     'author', author, 'body', body, 'at', at) ORDER BY note_id)
@@ -663,6 +667,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         in_channel=bool(case["in_channel"]),
         wait=_wait(case),
         hold=_hold(case),
+        final_step=_final_step(case),
         folded=bool(case["folded"]),
         notes=notes,
         note_count=case["note_count"],
@@ -679,6 +684,14 @@ def _wait(row: RowMapping) -> Wait | None:
         since=row["wait_since"],
         until=row["wait_until"],
         group=row["wait_group"],
+    )
+
+
+def _final_step(row: RowMapping) -> FinalStep | None:
+    if row["step_due_at"] is None:
+        return None
+    return FinalStep(
+        detection=row["step_detection"], action=row["step_action"], due_at=row["step_due_at"]
     )
 
 
