@@ -137,7 +137,7 @@ async def _examine_glossary(settings: Settings) -> str:
 async def _examine_detections(settings: Settings) -> str:
     loaded = load_detections(app.detection_folders(settings), actions=registry())
     if loaded.problems:
-        raise SayableError("; ".join(str(problem) for problem in loaded.problems))
+        raise SayableError("; ".join(problem.sentence for problem in loaded.problems))
     return f"{len(loaded.detections)} detections"
 
 

@@ -18,12 +18,12 @@ from bot.cli.kit import (
     cli,
     run_async,
 )
+from bot.cli.rules_kit import the_detection
 from bot.detections.detection import LEDGER, Detection, Loaded, Problem
 from bot.detections.explaining import scans_of
 from bot.detections.listing import check_detections, list_detections
 from bot.detections.loading import load_detection, load_detections
 from bot.detections.proving import TestResult, run_tests
-from bot.domain.errors import SayableError
 from bot.market.reader import MarketReader
 from bot.market.selecting import SelectFault
 from bot.settings import Settings, read_settings
@@ -52,7 +52,7 @@ def rules_list(*, as_json: bool) -> None:
                 f"  {one.title_en} / {one.title_ja}"
             )
     for problem in loaded.problems:
-        click.echo(str(problem), err=True)
+        click.echo(problem.sentence, err=True)
     if loaded.problems:
         raise click.exceptions.Exit(WRONG)
 
@@ -108,17 +108,14 @@ async def _ask(
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def rules_test(names: tuple[str, ...], *, as_json: bool) -> None:
-    """Run the examples beside each detection (or the named ones) in a scratch schema.
+    """Run the examples beside each detection (or those of the named ones, or .sql files) in a scratch schema.
 
     Exit code 1 if one fails.
     """
-    loaded = _load(read_settings(), ())
-    chosen = [one for one in loaded.detections if not names or one.name in names]
-    unknown = set(names) - {one.name for one in loaded.detections}
-    if unknown:
-        raise SayableError(
-            f"There is no detection {', '.join(sorted(unknown))}: see `mimawari rules list`."
-        )
+    settings = read_settings()
+    chosen = [the_detection(settings, name) for name in dict.fromkeys(names)] or list(
+        _load(settings, ()).detections
+    )
     results = run_async(_prove(chosen))
     if as_json:
         click.echo(json.dumps([asdict(one) for one in results], ensure_ascii=False))
