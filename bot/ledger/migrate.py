@@ -40,6 +40,9 @@ _GRANTS = {
         "night_holds",
         "step_ups",
         "automatic_steps",
+        "rings",
+        "ring_edges",
+        "ring_pictures",
     ),
     "SELECT, INSERT": (
         "plan_sets",
@@ -52,6 +55,7 @@ _GRANTS = {
         "proposal_approvals",
         "detection_modes",
         "automatic_orders",
+        "ring_ties",
     ),
     "SELECT, INSERT, DELETE": ("detection_runs", "detection_troubles"),
     "SELECT, INSERT, UPDATE, DELETE": (
@@ -61,7 +65,7 @@ _GRANTS = {
         "redash_queries",
         "redash_troubles",
     ),
-    "SELECT": ("audit_head", "alembic_version"),
+    "SELECT": ("audit_head", "alembic_version", "ring_key"),
 }
 
 

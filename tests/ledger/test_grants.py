@@ -15,6 +15,7 @@ APP = {
     "SELECT": {
         "alembic_version",
         "audit_head",
+        "ring_key",
     },
     "SELECT INSERT": {
         "approvals",
@@ -27,6 +28,7 @@ APP = {
         "plan_sets",
         "policies",
         "proposal_approvals",
+        "ring_ties",
     },
     "SELECT INSERT DELETE": {
         "detection_runs",
@@ -49,6 +51,9 @@ APP = {
         "posts",
         "preferences",
         "proposals",
+        "ring_edges",
+        "ring_pictures",
+        "rings",
         "role_spans",
         "step_ups",
         "switches",
