@@ -61,7 +61,7 @@ async def place_findings(
     )
     states = {member.case_id: member.state for member in there}
     told = await findings.told_by(conn, states)
-    seats = _seat([finding for _, finding in found], there)
+    seats = seat_findings([finding for _, finding in found], there)
     new = await _open(
         conn, room, [(f, s) for (_, f), s in zip(found, seats, strict=True)], facts, now
     )
@@ -96,7 +96,7 @@ async def place_findings(
     return places
 
 
-def _seat(found: Sequence[Finding], there: Iterable[findings.OpenMember]) -> list[int]:
+def seat_findings(found: Sequence[Finding], there: Iterable[findings.OpenMember] = ()) -> list[int]:
     """The case of each finding, in turn; cases to be opened have numbers below zero, -1 the first."""
     cases_of: dict[Subject, set[int]] = {}
     # One open case a subject: who is accused in one is not in another (one_open_case_per_subject).
