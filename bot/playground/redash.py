@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -271,9 +272,11 @@ class Redash:
         if custom and "selector" not in alert.options:
             return  # a KeyError inside the destination, which swallows it
         payload = self._payload(alert, metadata)
-        auth = None
+        headers = {"Content-Type": "application/json"}
         if self.webhook.username:
-            auth = aiohttp.BasicAuth(self.webhook.username, self.webhook.password or "", "utf-8")
+            # As the library does that Redash sends with.
+            login = f"{self.webhook.username}:{self.webhook.password or ''}".encode("latin1")
+            headers["Authorization"] = f"Basic {b64encode(login).decode()}"
         status = None
         try:
             async with (
@@ -281,8 +284,7 @@ class Redash:
                 session.post(
                     self.webhook.url,
                     data=json.dumps(payload).encode(),
-                    auth=auth,
-                    headers={"Content-Type": "application/json"},
+                    headers=headers,
                     timeout=aiohttp.ClientTimeout(total=self.webhook_timeout_s),
                 ) as response,
             ):
