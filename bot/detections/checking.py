@@ -111,6 +111,18 @@ def _forbidden(query: exp.Query, sql: str) -> Iterable[SqlProblem]:
                     line=_line_of(sql, said.split()[0]),
                     message=f"a detection only reads: {said} cannot stand in it; remove it.",
                 )
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
+            name = node.expression.name or node.expression.sql_name()
+            yield SqlProblem(
+                line=_line_of(sql, name),
+                message=f"the function {name.lower()} is called in a schema of its own: a detection uses"
+                " Postgres's functions, without a schema; remove it.",
+            )
+        if isinstance(node, exp.Operator) and "." in str(node.args.get("operator")):
+            yield SqlProblem(
+                line=_line_of(sql, "OPERATOR"),
+                message="a detection uses Postgres's own operators, without a schema; remove OPERATOR(…).",
+            )
         if isinstance(node, exp.Func):
             name = (node.name if isinstance(node, exp.Anonymous) else node.sql_name()).lower()
             if _FORBIDDEN_FUNCTION.fullmatch(name):

@@ -78,7 +78,7 @@ BROKEN = [
         "subject: order",
         "subject: card",
         7,
-        "input should be 'order', 'account', 'listing' or 'post'",
+        "input should be 'order', 'account', 'listing', 'post' or 'detection'",
     ),
     ("source: market", "source: redash", 6, "source: input should be 'market'"),
     ("window: 24h", "window: 24 hours", 11, "write a duration such as 30s, 5m, 24h or 7d"),
