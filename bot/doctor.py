@@ -93,6 +93,8 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         ("identity provider", _examine_provider),
     ):
         yield await _tried(part, examination, settings)
+    async for diagnosis in _examine_grants(settings):
+        yield diagnosis
     async for diagnosis in _examine_slack(settings, policy):
         yield diagnosis
 
@@ -198,6 +200,21 @@ async def _examine_reader(settings: Settings) -> str:
     await reader.check()
     relations = await reader.relations()
     return f"{len(relations)} relations of the contract, read only"
+
+
+async def _examine_grants(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """What everybody may do in the marketplace's database; nothing where it cannot be asked."""
+    url = settings.market_database_url
+    if url is None:
+        return
+    try:
+        async with asyncio.timeout(20):
+            reader = MarketReader(url.get_secret_value(), settings.market_schema)
+            grants = await reader.public_grants()
+    except (SayableError, TimeoutError):
+        return  # the part before has said it
+    for grant in grants:
+        yield Diagnosis(what="marketplace database", problem=grant.sentence, grave=False)
 
 
 async def _examine_marketplace(settings: Settings) -> str:

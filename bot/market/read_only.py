@@ -12,6 +12,7 @@ import asyncpg
 from bot.domain.errors import SayableError
 from bot.market.absent import Present, quote
 from bot.market.contract import Relations
+from bot.market.public_grants import PublicGrant, find_public_grants
 from bot.market.selecting import (
     Limits,
     Rows,
@@ -165,6 +166,11 @@ class ReadOnly:
                 relations=self.whole,
                 form=form,
             )
+
+    async def public_grants(self) -> list[PublicGrant]:
+        """What the database grants to everybody that it should not."""
+        async with self._connected() as (conn, _):
+            return await find_public_grants(conn)
 
     async def sizes(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """How many rows these relations (schema, name) have, as Postgres last counted them."""
