@@ -121,7 +121,7 @@ class Rings:
             await add_account(
                 conn,
                 f"seller-{name}",
-                full_name=f"出品者 {name}",
+                full_name=f"<!channel> 出品者 {name}",
                 is_seller=True,
                 created_at=old,
                 updated_at=now,

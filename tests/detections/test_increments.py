@@ -19,10 +19,10 @@ from bot.detections.loading import load_detections
 from bot.market.reader import MarketReader
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-NAMES = sorted(path.stem for path in BUILT_IN.glob("*.sql"))
+NAMES = sorted(one.name for one in load_detections([BUILT_IN]).detections if one.source == "market")
 
 # Thresholds that a small random shop reaches now and then.
-SMALL: dict[str, dict[str, int]] = {
+SMALL: dict[str, dict[str, int | timedelta]] = {
     "many_cards_per_buyer": {"cards_hour": 1, "cards_day": 2, "cards_week": 3},
     "follow_churn": {"follows_hour": 4, "follows_day": 9, "churned_day": 2, "churned_week": 5},
     "self_dealing_link": {"crowd": 1000},
@@ -35,6 +35,12 @@ SMALL: dict[str, dict[str, int]] = {
     "card_on_many_accounts": {"accounts": 2},
     "new_seller_burst": {"orders": 2, "share": 50},
     "link_spam": {"recipients": 3, "recipients_young": 2},
+    "new_buyer_bulk": {"orders": 2, "age": timedelta(days=30)},
+    "device_many_cards": {"cards_day": 2, "cards_week": 2, "crowd": 1000},
+    "signup_to_purchase": {"seconds": 40_000},
+    "ship_to_cluster": {"buyers": 2, "cards": 1, "names": 2, "crowd": 1000},
+    "dropship_triangle": {"names": 2, "cards": 1},
+    "instant_complete": {"amount": 500},
 }
 
 
@@ -71,6 +77,8 @@ class Shop:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)  # noqa: S311
+        # Of its own, so that what is drawn with it changes nothing else.
+        self.parcels = random.Random(seed + 1000)  # noqa: S311
         self.without_payee = [f"A{n}" for n in range(40)]
         self.rng.shuffle(self.without_payee)
         self.days = 3
@@ -167,6 +175,23 @@ class Shop:
                     sql="UPDATE market.orders SET status = 'shipped', updated_at = $1 WHERE order_id = $2",
                     values=(shipped, f"O{id_:05}"),
                 )
+            elif self.parcels.random() < 0.2:
+                yield Written(
+                    visible_at=self._commits(at + timedelta(hours=1)),
+                    sql="UPDATE market.orders SET status = 'completed', shipped_at = paid_at, delivered_at = $1,"
+                    " updated_at = $1 WHERE order_id = $2",
+                    values=(at + timedelta(hours=1), f"O{id_:05}"),
+                )
+            if self.parcels.random() < 0.05:
+                warned = at + timedelta(hours=self.parcels.uniform(1, 20))
+                yield insert(
+                    "fraud_warnings",
+                    self._commits(warned),
+                    warning_id=f"W{id_}",
+                    order_id=f"O{id_:05}",
+                    kind="early_fraud_warning",
+                    received_at=warned,
+                )
         elif kind == "follow":
             who, whom = f"A{self.rng.randrange(6)}", f"A{self.rng.randrange(12)}"
             for n, what in enumerate(("follow", "unfollow", "follow")[: self.rng.randrange(1, 4)]):
@@ -218,6 +243,7 @@ class Shop:
     def _order(self, id_: int, buyer: str, card: str | None, at: datetime) -> Written:
         # Some orders are copied over hours after they were made.
         late = timedelta(hours=self.rng.choice((0, 0, 0, 0, 3)))
+        device = self._device()
         return insert(
             "orders",
             self._commits(at),
@@ -228,8 +254,13 @@ class Shop:
             total_amount=1000,
             payment_method="card",
             card_fingerprint=card,
-            device_id=self._device(),
+            device_id=device
+            if self.parcels.random() < 0.8
+            else f"kiosk{self.parcels.randrange(5)}",
             ip=self._ip(),
+            ship_name=f"N{self.parcels.randrange(400)}",
+            ship_postal_code=f"{self.parcels.randrange(40):07}",
+            ship_address="1-2-3",
             ordered_at=at - late,
             paid_at=at - late,
             updated_at=at,
@@ -347,6 +378,8 @@ async def test_a_tick_reads_what_changed_through_indexes(market: Any) -> None:
     await market.execute("ANALYZE")
     now = await market.fetchval("SELECT now()")
     for detection in load_detections([BUILT_IN]).detections:
+        if detection.source != "market":
+            continue
         plan = await Explaining(market).explain(detection, now)
         read = list(scans(plan))
         whole = [scan for scan in read if scan["Node Type"] == "Seq Scan"]
