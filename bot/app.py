@@ -42,7 +42,7 @@ from bot.cases.reconciling import compare_again
 from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, LEDGER, Loaded
-from bot.detections.following import DetectionFolders
+from bot.detections.following import DetectionFolders, FolderChange
 from bot.detections.redash_map import MappedQuery, read_redash_map
 from bot.domain.clock import Clock, WallClock
 from bot.domain.errors import SayableError
@@ -59,7 +59,7 @@ from bot.handlers.step_up import StepUpPages, email_in_slack
 from bot.jobs.anchor_audit import anchor_audit, keep_head
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
-from bot.jobs.follow_detections import tell_change, tell_refused
+from bot.jobs.follow_detections import tell_change
 from bot.jobs.reconcile import alarm, reconcile
 from bot.jobs.redash import RedashDesk, poll, work_events
 from bot.jobs.redash_intake import EVENTS_JOB, POLL_JOB, store_webhook
@@ -204,6 +204,7 @@ class Bot:
 
         async def watch_job(_: Tick) -> None:
             await watch_members(self.room, self._reader)
+            await follow_newcomers(self.room)
 
         async def expiry_job(_: Tick) -> None:
             await expire_requests(self.room)
@@ -213,7 +214,6 @@ class Bot:
             await remind(self.room)
             await follow_holds(self.room)
             await hold_newcomers(self.room)
-            await follow_newcomers(self.room)
             await take_final_steps(self.room, self._api)
             await tell_shift(self.room)
 
@@ -350,16 +350,17 @@ class Bot:
 
     async def _follow_detections(self, stop: asyncio.Event) -> None:
         """In every process, as each has its own mount of the folder."""
-        refused = self._folders.loaded.problems
+        untold = [FolderChange(loaded=self._folders.loaded, refused=self._folders.loaded.problems)]
         while not stop.is_set():
             try:
-                if refused:
-                    await tell_refused(self.room, refused)
-                    refused = ()
                 change = await asyncio.to_thread(self._folders.look)
                 if change is not None:
                     self._take_up(change.loaded)
-                    await tell_change(self.room, change)
+                    untold.append(change)
+                # What the ledger could not take is told when it can.
+                while untold:
+                    await tell_change(self.room, untold[0])
+                    untold.pop(0)
             except (SQLAlchemyError, OSError) as error:
                 logger.warning(
                     "what changed in the detections cannot be told: %s", type(error).__name__

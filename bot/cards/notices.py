@@ -398,7 +398,17 @@ def _title(notice: Notice, messages: Messages) -> str:
     return user_text(title, 80)
 
 
-_DETECTION_NEWS: Mapping[str, tuple[str, str]] = {
+DETECTION_NEWS: Mapping[str, tuple[str, str]] = {
+    "unreachable": (
+        N_("⚠️ The detections cannot read their data"),
+        N_(
+            "The database that they read has not answered for a minute. Nothing is found until it does."
+        ),
+    ),
+    "unreachable_over": (
+        N_("✅ The detections read their data again"),
+        N_("What was missed meanwhile is looked at now."),
+    ),
     "failing": (
         N_("⚠️ The detection “{title}” fails"),
         N_("It has found nothing since. `/cre rules` shows its last error."),
@@ -464,8 +474,8 @@ def _detection(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa
     t = messages.t
     title = _title(notice, messages)
     name = user_text((notice.by or "").removeprefix("detection:"), 80)
-    small = (t("Detection: {name}", name=name),)
-    if notice.detail not in _DETECTION_NEWS:
+    small = () if name.startswith("source:") else (t("Detection: {name}", name=name),)
+    if notice.detail not in DETECTION_NEWS:
         mode = mode_name(notice.mode, messages)
         return Drawn(
             head=t("🔁 The detection “{title}” is in “{mode}” now", title=title, mode=mode),
@@ -478,7 +488,7 @@ def _detection(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa
             ),
             small=small,
         )
-    head, line = _DETECTION_NEWS[notice.detail or ""]
+    head, line = DETECTION_NEWS[notice.detail or ""]
     return Drawn(
         head=t(head, title=title),
         lines=(t(line, count=messages.number(notice.count)),),

@@ -14,6 +14,7 @@ from bot.cases.room import POSTS, Room
 from bot.detections.detection import Detection
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.modes import Run, Trouble
+from bot.domain.notices import Notice, NoticeKind
 from bot.ledger import audit, modes, posts
 
 FAILURES = 3
@@ -26,6 +27,7 @@ SLOWER, FAST_AGAIN = 5.0, 2.5
 LEAST_FOUND = 20
 """Who finds less in a week has no rhythm that could break."""
 LEAST_SILENCE = timedelta(hours=24)
+UNREACHABLE_S = 60.0
 MISSED = 10.0
 """So many findings must be missing against the week before."""
 
@@ -46,11 +48,59 @@ async def note_run(room: Room, detection: Detection, run: Run, now: datetime) ->
             *await _judge_pace(conn, seat, runs, known),
         ]
         if run.error is None:
+            entries += await _note_reached(conn, room, detection, run_id)
             entries += await _judge_silence(conn, seat, run, now, known)
         if entries:
             await audit.append(conn, entries)
     if entries:
         room.bell.ring(POSTS)
+
+
+async def note_unreachable(room: Room, detection: Detection, error: str) -> None:
+    """Remember that what a detection reads does not answer: told once for all detections, after a minute of it."""
+    async with room.engine.begin() as conn:
+        name = unreachable_name(detection)
+        run_id = await modes.insert_run(
+            conn, name, Run(took_ms=0, error=error), market_at=room.clock.now()
+        )
+        entries = []
+        if await modes.failing_since(conn, name) >= UNREACHABLE_S and await modes.begin_trouble(
+            conn, name, Trouble.FAILING
+        ):
+            entries = await _tell_reach(conn, room, name, "unreachable", run_id)
+            await audit.append(conn, entries)
+    if entries:
+        room.bell.ring(POSTS)
+
+
+def unreachable_name(detection: Detection) -> str:
+    """Under which its database stands among the runs; no detection is called so."""
+    return f"source:{detection.source}"
+
+
+async def _note_reached(
+    conn: AsyncConnection, room: Room, detection: Detection, run_id: int
+) -> list[AuditEntry]:
+    name = unreachable_name(detection)
+    if not await modes.forget_runs(conn, name):
+        return []
+    if not await modes.end_trouble(conn, name, Trouble.FAILING):
+        return []
+    return await _tell_reach(conn, room, name, "unreachable_over", run_id)
+
+
+async def _tell_reach(
+    conn: AsyncConnection, room: Room, name: str, what: str, run_id: int
+) -> list[AuditEntry]:
+    await posts.queue_notice(
+        conn,
+        Notice(kind=NoticeKind.DETECTION, detail=what, by=name),
+        channel=room.channel,
+        dedupe_key=f"trouble:{name}:{what}:{run_id}",
+    )
+    over = what.endswith("_over")
+    tag = AuditTag.TROUBLE_ENDED if over else AuditTag.TROUBLE_BEGAN
+    return [AuditEntry(actor="system", tag=tag, details={"trouble": what, "of": name})]
 
 
 Known = dict[Trouble, float | None]

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.cases.health import note_run
+from bot.cases.health import note_run, note_unreachable
 from bot.cases.modes import sort_findings
 from bot.cases.opening import open_findings, subjects_of
+from bot.cases.ringing import evidence_of
 from bot.cases.room import Room
 from bot.detections.detection import LEDGER, Detection
 from bot.detections.engine import DetectionFault, run
@@ -18,6 +19,7 @@ from bot.domain.findings import POSTED, Finding
 from bot.domain.modes import Run
 from bot.jobs.ticker import Tick
 from bot.market.ledger_reader import LedgerReader
+from bot.market.read_only import UnreachableError
 from bot.market.reader import MarketReader
 from bot.market.selecting import Limits
 
@@ -56,6 +58,9 @@ async def detect(
         failed = Run(took_ms=_since(started), error=str(fault)[:_LONGEST_ERROR])
         await note_run(room, detection, failed, now)
         raise SayableError(str(fault)) from fault
+    except UnreachableError as error:
+        await note_unreachable(room, detection, str(error)[:_LONGEST_ERROR])
+        raise
     took_ms = _since(started)
     findings = await sort_findings(room, detection, findings, first=tick.watermark is None, now=now)
     fresh = await open_found(room, reader, detection, findings) if findings else 0
@@ -75,7 +80,8 @@ async def open_found(
         for subject in subjects_of(finding)
     )
     facts = await reader.facts(list(subjects))
-    opened = await open_findings(room, findings, facts)
+    shared = await evidence_of(room, reader, findings)
+    opened = await open_findings(room, findings, facts, shared)
     if opened.new:
         logger.info(
             "%s: %d new findings, %d cases opened, %d joined, %d known already",

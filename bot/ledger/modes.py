@@ -210,6 +210,27 @@ async def last_good_runs(conn: AsyncConnection) -> dict[str, tuple[datetime | No
     return {row.detection: (row.good_at, row.error) for row in rows}
 
 
+async def failing_since(conn: AsyncConnection, detection: str) -> float:
+    """For how many seconds a detection has remembered nothing but failures."""
+    seconds: float | None = await conn.scalar(
+        text(
+            """SELECT extract(epoch FROM clock_timestamp() - min(at)) FROM ledger.detection_runs
+                WHERE detection = :detection AND error IS NOT NULL"""
+        ),
+        {"detection": detection},
+    )
+    return float(seconds or 0)
+
+
+async def forget_runs(conn: AsyncConnection, detection: str) -> bool:
+    """Forget every run; whether there was one."""
+    deleted = await conn.execute(
+        text("DELETE FROM ledger.detection_runs WHERE detection = :detection"),
+        {"detection": detection},
+    )
+    return deleted.rowcount > 0
+
+
 async def read_troubles(
     conn: AsyncConnection, detection: str | None = None
 ) -> dict[str, dict[Trouble, float | None]]:

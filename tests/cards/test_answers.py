@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,9 +12,11 @@ from bot.cards import answers
 from bot.cards.answers import _TAGS
 from bot.domain.audit import AuditTag
 from bot.domain.cases import CaseState
-from bot.domain.findings import Severity
+from bot.domain.findings import Mode, Severity
+from bot.domain.modes import Results, Standing, Trouble
 from bot.domain.text import escape
 from bot.handlers.commands import commands
+from bot.playground.workspace.blocks import validate_message_blocks
 from tests.builders import NAMES, NOW, evolve
 from tests.cards.reading import EN, JA, TOKYO, shown
 from tests.cards.test_limits import a_queue_entry, a_written_entry
@@ -123,3 +127,48 @@ def test_the_text_of_an_answer_tells_what_its_blocks_show() -> None:
     answer = answers.queue_answer([a_queue_entry()] * 20, now=NOW, messages=EN)
     for words in shown(list(answer.blocks)):
         assert all(escape(line, 1000) in answer.text for line in words.split("\n"))
+
+
+def a_standing(name: str, **changes: Any) -> Standing:
+    return replace(
+        Standing(
+            name=name,
+            title_ja="高額注文の疑い",
+            title_en="Suspected large order",
+            severity="P1",
+            mode=Mode.REVIEW,
+            row=None,
+            week=Results(days=7, findings=12),
+            precise=Results(days=90, findings=80, fraud=41, good=3),
+            last_good_at=NOW,
+        ),
+        **changes,
+    )
+
+
+def test_a_detection_is_told_with_its_mode_its_precision_and_what_is_wrong() -> None:
+    found = [
+        a_standing("large_order", troubles=(Trouble.FAILING,), last_error="Postgres refused it")
+    ]
+    told = answers.rules_answer(found, page=1, messages=JA, tz=TOKYO).text
+    for words in (
+        "高額注文の疑い(large_order)",
+        "P1 ・ レビュー ・ 7日間で12件",
+        "的中率 93%(過去90日間・判定済み44件)",
+        "直近の正常実行",
+        "エラー",
+        "Postgres refused it",
+    ):
+        assert words in told
+
+
+def test_many_detections_are_told_a_page_at_a_time_within_slacks_limits() -> None:
+    found = [a_standing(f"detection_{n}", last_error="x" * 900) for n in range(40)]
+    seen: list[str] = []
+    for page in range(1, 5):
+        answer = answers.rules_answer(found, page=page, messages=EN, tz=TOKYO)
+        validate_message_blocks(answer.blocks)
+        seen += [one.name for one in found if f"({one.name})" in answer.text]
+    assert seen == [one.name for one in found]
+    beyond = answers.rules_answer(found, page=99, messages=EN, tz=TOKYO)
+    assert "page 4 of 4" in beyond.text

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.cards import modals
-from bot.cards.notices import DRAWERS, notice_card
+from bot.cards.notices import DETECTION_NEWS, DRAWERS, notice_card
 from bot.domain.notices import Notice, NoticeKind
 from bot.domain.proposals import Proposal, ProposalKind, ProposalState
 from bot.locale import Messages, messages_for
@@ -125,3 +125,30 @@ def test_a_pause_says_what_who_and_why() -> None:
     card = notice_card(notice, post_id="post_1", messages=messages_for("ja"), tz=TOKYO)
     assert card.text.startswith("🛑 一時停止: すべての操作")
     assert "鈴木さんが一時停止しました。理由: 決済障害" in card.text
+
+
+def test_every_news_of_a_detection_names_it_in_both_languages() -> None:
+    for what in (*DETECTION_NEWS, "approved"):
+        notice = Notice(
+            kind=NoticeKind.DETECTION,
+            detail=what,
+            by="detection:large_order",
+            title_ja="高額注文の疑い",
+            title_en="Suspected large order",
+            mode="automatic",
+            names=("伊藤", "田中"),
+            count=31,
+        )
+        japanese, english = (
+            notice_card(notice, post_id="post_" + "0" * 32, messages=m, tz=TOKYO).text
+            for m in (messages_for("ja"), messages_for("en"))
+        )
+        assert japanese != english
+        if not what.startswith("unreachable"):
+            assert "高額注文の疑い" in japanese
+            assert "Suspected large order" in english
+            assert "large_order" in english
+        assert "{" not in japanese + english
+        if what in {"flood", "band", "baseline", "silent"}:
+            assert "31" in japanese
+            assert "31" in english

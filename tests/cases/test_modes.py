@@ -12,7 +12,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bot.cases.health import FAILURES, LEAST_COMPARED, note_run
+from bot.cases.health import (
+    FAILURES,
+    LEAST_COMPARED,
+    UNREACHABLE_S,
+    note_run,
+    note_unreachable,
+    unreachable_name,
+)
 from bot.cases.modes import is_control, sort_findings
 from bot.cases.opening import Opened, open_findings
 from bot.cases.policy import Automatic
@@ -319,6 +326,44 @@ async def test_a_detection_that_seldom_finds_anything_is_not_silent(
     detection = a_detection(tmp_path)
     await run_of(room, detection, findings(room, detection, *(f"O-{n}" for n in range(19))))
     await runs(room, detection, Run(took_ms=5), now=room.clock.now() + 30 * DAY)
+    assert await notices(room) == []
+
+
+async def failed_before(room: Room, detection: Detection, seconds: float) -> None:
+    """As if its database had not answered so long ago either."""
+    async with room.engine.begin() as conn:
+        await conn.execute(
+            text(
+                """INSERT INTO ledger.detection_runs (detection, at, market_at, took_ms, error)
+                   VALUES (:name, clock_timestamp() - make_interval(secs => :seconds), clock_timestamp(), 0, 'x')"""
+            ),
+            {"name": unreachable_name(detection), "seconds": seconds},
+        )
+
+
+async def test_a_database_that_does_not_answer_is_told_once_for_all_detections(
+    room: Room, tmp_path: Path
+) -> None:
+    one, other = a_detection(tmp_path), a_detection(tmp_path, name="another")
+    for detection in (one, other, one):
+        await note_unreachable(room, detection, "does not answer")
+    assert await notices(room) == []
+    await failed_before(room, one, UNREACHABLE_S + 1)
+    for detection in (one, other, one):
+        await note_unreachable(room, detection, "does not answer")
+    assert await notices(room) == [("unreachable", 0)]
+    await runs(room, one, Run(took_ms=5))
+    await runs(room, other, Run(took_ms=5))
+    assert [what for what, _ in await notices(room)] == ["unreachable", "unreachable_over"]
+
+
+async def test_a_database_that_answers_again_in_between_is_not_told(
+    room: Room, tmp_path: Path
+) -> None:
+    detection = a_detection(tmp_path)
+    await failed_before(room, detection, 3600)
+    await runs(room, detection, Run(took_ms=5))
+    await note_unreachable(room, detection, "does not answer")
     assert await notices(room) == []
 
 
