@@ -60,6 +60,7 @@ from bot.jobs.anchor_audit import anchor_audit, keep_head
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
 from bot.jobs.follow_detections import tell_change
+from bot.jobs.grow_rings import grow_rings
 from bot.jobs.reconcile import alarm, reconcile
 from bot.jobs.redash import RedashDesk, poll, work_events
 from bot.jobs.redash_intake import EVENTS_JOB, POLL_JOB, store_webhook
@@ -100,6 +101,8 @@ HTTP_DRAIN_S, ERRANDS_DRAIN_S = 4.0, 5.0
 """What is left of 25 s for a stop when the executor's and the ticker's share has passed."""
 RECONCILE_EVERY_S = 300.0
 """How often the ledger is compared with the marketplace's own word."""
+RINGS_EVERY_S = 4.0
+"""How soon a new order joins the open case of its ring."""
 DIGEST_EVERY_S = 15.0
 """How often it is asked whether a digest is due."""
 FOLLOW_DETECTIONS_S = 2.0
@@ -227,6 +230,9 @@ class Bot:
             "job:sync_capabilities": Schedule(every_s=60, job=capabilities_job),
             "job:watch_members": Schedule(every_s=15, job=watch_job),
             "job:expire_requests": Schedule(every_s=15, job=expiry_job),
+            "job:grow_rings": Schedule(
+                every_s=RINGS_EVERY_S, job=partial(grow_rings, self.room, self._reader)
+            ),
             "job:reconcile": Schedule(
                 every_s=RECONCILE_EVERY_S,
                 job=partial(reconcile, self.room, self._api, self._reader),

@@ -32,17 +32,15 @@ async def tell_change(room: Room, change: FolderChange) -> None:
     if lines:
         logger.info("the detections have changed: %s", ", ".join(lines))
         notice = Notice(
-            kind=NoticeKind.DETECTION_FILES, detail="changed", lines=tuple(shortened(lines))
+            kind=NoticeKind.DETECTION_FILES, detail="changed", lines=tuple(_shortened(lines))
         )
         changed = {name: hashes.get(name) for name in (*change.added, *change.changed)}
         await _tell(room, notice, {"changed": changed, "removed": list(change.removed)}, lines)
     if change.refused:
-        await tell_refused(room, change.refused, kept=change.kept)
+        await _tell_refused(room, change.refused, kept=change.kept)
 
 
-async def tell_refused(
-    room: Room, problems: Sequence[Problem], *, kept: Sequence[str] = ()
-) -> None:
+async def _tell_refused(room: Room, problems: Sequence[Problem], *, kept: Sequence[str]) -> None:
     """Say which files are refused, where in them and what to do."""
     for problem in problems:
         logger.error("a detection was left out: %s", problem.sentence)
@@ -50,13 +48,13 @@ async def tell_refused(
     notice = Notice(
         kind=NoticeKind.DETECTION_FILES,
         detail="refused",
-        lines=tuple(shortened(lines)),
+        lines=tuple(_shortened(lines)),
         names=tuple(kept),
     )
-    await _tell(room, notice, {"refused": shortened(lines), "kept": list(kept)}, lines)
+    await _tell(room, notice, {"refused": _shortened(lines), "kept": list(kept)}, lines)
 
 
-def shortened(lines: Sequence[str]) -> list[str]:
+def _shortened(lines: Sequence[str]) -> list[str]:
     """As many as a card has room for, and how many more there are."""
     more = len(lines) - _LINES
     return [*lines[:_LINES], *([f"… +{more}"] if more > 0 else [])]
