@@ -85,7 +85,7 @@ class RedashApi:
         largest: int = _LARGE,
     ) -> None:
         self._session = session
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._key = key
         self._query_keys = dict(query_keys or {})
         self._timeout_s = timeout_s
@@ -198,7 +198,7 @@ class RedashApi:
         try:
             async with self._session.request(
                 method,
-                self._base_url + path,
+                self.base_url + path,
                 json=body,
                 headers={"Authorization": f"Key {key}", "Accept": "application/json"},
                 # A redirect leads to its page to sign in; our key goes nowhere else.
