@@ -756,10 +756,12 @@ def redash_desk_of(
     queries = redash_queries_of(settings)
     for one in queries:
         if one.detection.name in taken:
-            raise SayableError(
-                f"The detection {one.detection.name} has a file, and is in REDASH_MAP (query {one.query_id}) as well:"
-                " take it out of the map, or name it otherwise there."
+            logger.error(
+                "the detection %s has a file, which runs in place of query %d of Redash: take that out of REDASH_MAP",
+                one.detection.name,
+                one.query_id,
             )
+    queries = tuple(one for one in queries if one.detection.name not in taken)
     if not queries:
         return None
     return RedashDesk(
@@ -770,16 +772,27 @@ def redash_desk_of(
     )
 
 
-def redash_door_of(settings: Settings, room: Room) -> RedashDoor | None:
-    """Where Redash's webhooks come in; None where only polls find what it found.
+def is_redash_door_set_up(settings: Settings) -> bool:
+    """Whether Redash's webhooks come in; else only polls find what it found.
 
     Raises:
         SayableError: it is set up only in part.
     """
     names = ("redash_webhook_user", "redash_webhook_password", "redash_webhook_secret")
     if all(getattr(settings, name) is None for name in names):
-        return None
+        return False
     require(settings, *names, "redash_map")
+    return True
+
+
+def redash_door_of(settings: Settings, room: Room) -> RedashDoor | None:
+    """Where Redash's webhooks come in, if they do.
+
+    Raises:
+        SayableError: it is set up only in part.
+    """
+    if not is_redash_door_set_up(settings):
+        return None
     return RedashDoor(
         partial(store_webhook, room),
         user=settings.redash_webhook_user or "",

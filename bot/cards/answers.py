@@ -51,6 +51,8 @@ _TAGS = {
     AuditTag.CASE_OPENED: N_("case opened by a detection"),
     AuditTag.CASE_OPENED_BY_HAND: N_("case opened by hand"),
     AuditTag.FINDING_JOINED: N_("another finding joined"),
+    AuditTag.RING_JOINED: N_("members joined by what they share"),
+    AuditTag.RING_TIED: N_("tied to another case of the same ring"),
     AuditTag.FINDING_SUPPRESSED: N_("repeated finding set aside"),
     AuditTag.MEMBER_CHANGED: N_("changed in the marketplace"),
     AuditTag.DECISION_REQUESTED: N_("requested"),

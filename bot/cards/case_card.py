@@ -22,6 +22,7 @@ from bot.cards.brake_lines import brake_lines, was_dry_run
 from bot.cards.case_buttons import buttons, folded_menu
 from bot.cards.modal_by_hand import hand_link
 from bot.cards.progress import is_by_hand
+from bot.cards.ring_lines import linked_by, ring_line, tied_line
 from bot.cards.wording import (
     account_kind,
     cap_words,
@@ -186,6 +187,9 @@ def _lines(drawing: Drawing) -> Iterator[str]:
     facts = list(_facts(drawing))
     if facts:
         yield "\n".join(facts)
+    joined = [line for line in (ring_line(view, messages), tied_line(view, messages)) if line]
+    if joined:
+        yield "\n".join(joined)
     clock = _clock(drawing)
     if clock:
         yield clock
@@ -325,6 +329,7 @@ def _rows(drawing: Drawing) -> list[list[str]]:
         else ""
         for member in members
     ]
+    links = [linked_by(view, member.subject, messages) for member in members]
     columns: list[tuple[str, list[str]]]
     match kind:
         case SubjectKind.ORDER:
@@ -338,6 +343,7 @@ def _rows(drawing: Drawing) -> list[list[str]]:
                 (messages.t("Amount"), amounts),
                 (messages.t("State"), status),
                 (messages.t("Ship by"), due),
+                (messages.t("In common"), links),
             ]
         case SubjectKind.ACCOUNT:
             kinds = [account_kind(member.facts, messages) for member in members]
@@ -351,6 +357,7 @@ def _rows(drawing: Drawing) -> list[list[str]]:
                 (messages.t("Kind"), kinds),
                 (messages.t("State"), status),
                 (messages.t("Registered"), since),
+                (messages.t("In common"), links),
             ]
         case SubjectKind.LISTING:
             columns = [

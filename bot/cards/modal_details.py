@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from bot.cards.blocks import Block, divider, header, section, sections_of
 from bot.cards.modal_frames import case_line, modal
 from bot.cards.plan_words import step_words
+from bot.cards.ring_lines import linked_by, ring_line, tied_line
 from bot.cards.wording import (
     account_kind,
     action_name,
@@ -89,10 +90,13 @@ def details_modal(
         if steps:
             lines = [f"{n}. {user_text(step, 500)}" for n, step in enumerate(steps, 1)]
             blocks += [header(head), *sections_of(lines, 2)]
+    joined = [line for line in (ring_line(view, messages), tied_line(view, messages)) if line]
+    if joined:
+        blocks.append(section("\n".join(joined)))
     for kind in SubjectKind:
         members = members_of(view, kind)
         if members:
-            lines = [_member(member, messages, tz, now) for member in members]
+            lines = [_member(view, member, messages, tz, now) for member in members]
             blocks += [header(count_of(kind, len(members), messages)), *_fitting(lines, messages)]
     history = list(_history(view, messages, tz))
     if history:
@@ -160,7 +164,7 @@ def _findings_of(same: Sequence[Finding], messages: Messages, tz: tzinfo) -> Ite
         yield f"・{label}: {evidence_value(item, messages, tz)}"
 
 
-def _member(member: Member, messages: Messages, tz: tzinfo, now: datetime) -> str:
+def _member(view: CaseView, member: Member, messages: Messages, tz: tzinfo, now: datetime) -> str:
     facts = member.facts
     parts = [subject_id(member.subject)]
     if member.subject.kind is SubjectKind.POST:
@@ -174,7 +178,10 @@ def _member(member: Member, messages: Messages, tz: tzinfo, now: datetime) -> st
     if facts.ship_due_at is not None and facts.shipped_at is None and facts.canceled_at is None:
         when = messages.moment(facts.ship_due_at, tz, now)
         parts.append(messages.t("ship by {when}", when=when))
-    if not member.is_subject:
+    links = linked_by(view, member.subject, messages)
+    if links:
+        parts.append(messages.t("in common: {kinds}", kinds=links))
+    elif not member.is_subject:
         parts.append(messages.t("linked"))
     return messages.dots(parts)
 

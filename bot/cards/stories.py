@@ -8,10 +8,12 @@ from datetime import tzinfo
 from bot.actions import registry
 from bot.cards.brake_lines import DRY_RUN
 from bot.cards.plan_words import final_sentences
+from bot.cards.ring_lines import link_words
 from bot.cards.wording import (
     action_name,
     action_sentence,
     address,
+    case_name,
     count_of,
     evidence_line,
     market_reason,
@@ -42,6 +44,14 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
             return _opened(story, messages, tz, who)
         case StoryKind.FINDING_JOINED:
             return _joined(story, messages, tz)
+        case StoryKind.RING_JOINED:
+            return _ring_joined(story, messages)
+        case StoryKind.RING_TIED:
+            return t(
+                "{cases} is about the same ring (in common: {kinds}). Each case is decided by itself.",
+                cases=messages.series([case_name(case_id) for case_id in story.cases]),
+                kinds=link_words(story.links, messages),
+            )
         case StoryKind.MARKET_CHANGED:
             return _changed(story, messages)
         case StoryKind.REQUESTED:
@@ -176,6 +186,22 @@ def _joined(story: Story, messages: Messages, tz: tzinfo) -> str:
         )
     evidence = escape(evidence_line(story.evidence, messages, tz), 900)
     return f"{told}\n{evidence}" if evidence else told
+
+
+def _ring_joined(story: Story, messages: Messages) -> str:
+    came = [
+        count_of(kind, count, messages)
+        for kind, count in (
+            (SubjectKind.ORDER, story.orders),
+            (SubjectKind.ACCOUNT, story.accounts),
+        )
+        if count
+    ]
+    return messages.t(
+        "Newly in this case: {what}, which share with it: {kinds}.",
+        what=escape(messages.all_of(came)),
+        kinds=link_words(story.links, messages),
+    )
 
 
 def _changed(story: Story, messages: Messages) -> str:

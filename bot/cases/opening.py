@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cases.automatic import hold_automatically
 from bot.cases.nights import hold_at_night
-from bot.cases.placing import Facts, Place, place_findings, subjects_of
+from bot.cases.placing import (
+    NOTHING_SHARED,
+    Facts,
+    Place,
+    Shared,
+    place_findings,
+    subjects_of,
+)
 from bot.cases.policy import judge_step, no_role
 from bot.cases.room import CARDS, OPERATIONS, POSTS, Room, deny, know
 from bot.domain.audit import AuditEntry, AuditTag
@@ -47,12 +54,15 @@ class Opened:
         )
 
 
-async def open_findings(room: Room, findings: Sequence[Finding], facts: Facts) -> Opened:
+async def open_findings(
+    room: Room, findings: Sequence[Finding], facts: Facts, shared: Shared = NOTHING_SHARED
+) -> Opened:
     """Record findings and give every new one that people shall see a case, many in one transaction.
 
     A finding never alerts twice, and a new one is never swallowed because something is already open.
     `facts` holds what is known of every subject that the findings name; a subject that the
-    marketplace does not know is a member without facts. One that the ledger refuses keeps none of
+    marketplace does not know is a member without facts. `shared` is what was used in them, by which they
+    join the case of their ring. One that the ledger refuses keeps none of
     the others out: it is raised when they are stored.
     """
     once = {key_of(finding): finding for finding in reversed(findings)}
@@ -64,7 +74,7 @@ async def open_findings(room: Room, findings: Sequence[Finding], facts: Facts) -
             part = waiting.pop()
             try:
                 async with room.engine.begin() as conn:
-                    total = total.plus(await _open_batch(conn, room, part, facts))
+                    total = total.plus(await _open_batch(conn, room, part, facts, shared))
             except DBAPIError as error:
                 if error.connection_invalidated:
                     raise
@@ -102,7 +112,7 @@ def _batches(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
 
 
 async def _open_batch(
-    conn: AsyncConnection, room: Room, batch: Sequence[Finding], facts: Facts
+    conn: AsyncConnection, room: Room, batch: Sequence[Finding], facts: Facts, shared: Shared
 ) -> Opened:
     now = room.clock.now()
     ids = await ledger.insert_findings(conn, batch, now)
@@ -126,7 +136,12 @@ async def _open_batch(
         if id_ in standing
     ]
     placed = await place_findings(
-        conn, room, [(id_, finding) for id_, finding in seen if id_ not in standing], facts, now
+        conn,
+        room,
+        [(id_, finding) for id_, finding in seen if id_ not in standing],
+        facts,
+        now,
+        shared,
     )
     entries += [_entry(place) for place in placed]
     for place in placed:

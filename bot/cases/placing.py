@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cases.room import Room
 from bot.domain.cases import CaseState, MemberFacts
 from bot.domain.findings import LEDGER_DRIFT, Finding
+from bot.domain.rings import Value
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import Subject, SubjectKind
-from bot.ledger import cases, findings
+from bot.ledger import cases, findings, rings
 
 Facts = Mapping[Subject, MemberFacts]
+Shared = Mapping[Subject, Collection[Value]]
+"""Evidence that orders and accounts have used, by which a finding joins the case of its ring."""
+NOTHING_SHARED: Shared = MappingProxyType({})
+Rung = Mapping[Value, Sequence[tuple[int, CaseState]]]
+"""The open cases whose accounts have used something."""
+NOTHING_RUNG: Rung = MappingProxyType({})
 # While a request waits or runs, what is being decided on does not change with a newcomer.
-_MOVABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
+MOVABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,8 +59,11 @@ async def place_findings(
     found: Sequence[tuple[int, Finding]],
     facts: Facts,
     now: datetime,
+    shared: Shared = NOTHING_SHARED,
 ) -> list[Place]:
-    """Let each finding join the oldest open case that has one of its subjects, or open one."""
+    """Let each finding join the oldest open case that has one of its subjects or of what was used there, or
+    open one.
+    """
     if not found:
         return []
     await cases.lock_opening(conn)
@@ -60,8 +71,12 @@ async def place_findings(
         conn, list(dict.fromkeys(s for _, finding in found for s in subjects_of(finding)))
     )
     states = {member.case_id: member.state for member in there}
+    rung = await rings.cases_with(
+        conn, {value for _, finding in found for value in _used(finding, shared)}, lock=True
+    )
+    states.update(case for cases_with in rung.values() for case in cases_with)
     told = await findings.told_by(conn, states)
-    seats = seat_findings([finding for _, finding in found], there)
+    seats = seat_findings([finding for _, finding in found], there, rung, shared)
     new = await _open(
         conn, room, [(f, s) for (_, f), s in zip(found, seats, strict=True)], facts, now
     )
@@ -96,9 +111,22 @@ async def place_findings(
     return places
 
 
-def seat_findings(found: Sequence[Finding], there: Iterable[findings.OpenMember] = ()) -> list[int]:
+def _used(finding: Finding, shared: Shared) -> list[Value]:
+    """What was used in the orders that a finding accuses, or by the account that it is about."""
+    accused = [subject for subject in subjects_of(finding) if is_subject(finding, subject)]
+    return [value for subject in accused for value in shared.get(subject, ())]
+
+
+def seat_findings(
+    found: Sequence[Finding],
+    there: Iterable[findings.OpenMember],
+    rung: Rung = NOTHING_RUNG,
+    shared: Shared = NOTHING_SHARED,
+) -> list[int]:
     """The case of each finding, in turn; cases to be opened have numbers below zero, -1 the first."""
-    cases_of: dict[Subject, set[int]] = {}
+    cases_of: dict[Subject | Value, set[int]] = {
+        value: {case_id for case_id, _ in open_cases} for value, open_cases in rung.items()
+    }
     # One open case a subject: who is accused in one is not in another (one_open_case_per_subject).
     accused: dict[Subject, int] = {}
 
@@ -113,7 +141,9 @@ def seat_findings(found: Sequence[Finding], there: Iterable[findings.OpenMember]
     opened = 0
     for finding in found:
         named = subjects_of(finding)
-        candidates = {case_id for subject in named for case_id in cases_of.get(subject, ())}
+        used = _used(finding, shared)
+        keys: list[Subject | Value] = [*named, *used]
+        candidates = {case_id for key in keys for case_id in cases_of.get(key, ())}
         if candidates:
             # The oldest: what was there before, then what opened first.
             seat = min(candidates, key=lambda case_id: (case_id < 0, abs(case_id)))
@@ -122,6 +152,8 @@ def seat_findings(found: Sequence[Finding], there: Iterable[findings.OpenMember]
             seat = -opened
         for subject in named:
             sit(subject, seat, is_subject=is_subject(finding, subject))
+        for value in used:
+            cases_of.setdefault(value, set()).add(seat)
         seats.append(seat)
     return seats
 
@@ -197,8 +229,7 @@ async def _widen(
                     case_id=case_id,
                     severity=min(place.finding.severity for place in own),
                     priority=max(_priority(place.finding, facts) for place in own),
-                    moves_version=any(place.joined for place in own)
-                    and states[case_id] in _MOVABLE,
+                    moves_version=any(place.joined for place in own) and states[case_id] in MOVABLE,
                     shows_card=any(_in_channel(room, place.finding) for place in own),
                 )
                 for case_id, own in joining.items()

@@ -13,6 +13,8 @@ class AuditTag(StrEnum):
     CASE_OPENED = "detection:case:opened"
     CASE_OPENED_BY_HAND = "person:case:opened"
     FINDING_JOINED = "detection:case:joined"
+    RING_JOINED = "rings:case:joined"
+    RING_TIED = "rings:case:tied"
     FINDING_SUPPRESSED = "detection:finding:suppressed"
     MEMBER_CHANGED = "market:member:changed"
     DECISION_REQUESTED = "person:decision:requested"

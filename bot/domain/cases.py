@@ -10,6 +10,7 @@ from enum import StrEnum
 from bot.domain.findings import Finding, Severity
 from bot.domain.plans import Plan, PlanStep
 from bot.domain.proposals import Pause
+from bot.domain.rings import Ring
 from bot.domain.subjects import Subject
 from bot.domain.verbs import OperationClass, Verb
 
@@ -283,6 +284,8 @@ class CaseView:
     note_count: int = 0
     pauses: tuple[Pause, ...] = ()
     """Every brake that is on."""
+    ring: Ring | None = None
+    """What joins its members, and other open cases to it."""
     caps_left: tuple[CapLeft, ...] = ()
     """Of the caps that everybody shares, for the actions that the card offers."""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.findings import Evidence
+from bot.domain.rings import LinkKind
 
 
 class StoryKind(StrEnum):
@@ -14,6 +15,10 @@ class StoryKind(StrEnum):
     """`title_ja`, `title_en`, `evidence`; `by` where a person opened it by hand."""
     FINDING_JOINED = "finding_joined"
     """`title_ja`, `title_en`, `evidence`, `orders`, `accounts`: what came along."""
+    RING_JOINED = "ring_joined"
+    """`orders`, `accounts`, `listings` that joined by what they share with the case, `links`: by what."""
+    RING_TIED = "ring_tied"
+    """`cases`: other open cases of the same ring; `links`."""
     MARKET_CHANGED = "market_changed"
     """`subject_ids` changed in the marketplace to `detail` (a status)."""
     REQUESTED = "requested"
@@ -92,6 +97,8 @@ class Story:
     amount: int | None = None
     """Of a refund, in the currency's smallest unit."""
     currency: str | None = None
+    links: tuple[LinkKind, ...] = ()
+    cases: tuple[int, ...] = ()
     count: int = 0
     hours: float = 0
     amounts: tuple[tuple[int, str], ...] = ()

@@ -32,7 +32,7 @@ from bot.domain.outcomes import Outcome
 from bot.domain.plans import Plan
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import OperationClass, Verb
-from bot.ledger import switches
+from bot.ledger import rings, switches
 from bot.ledger.values import from_json, to_json
 
 NOTES = 5
@@ -671,6 +671,7 @@ async def read_view(conn: AsyncConnection, case_id: int) -> CaseView | None:
         folded=bool(case["folded"]),
         notes=notes,
         note_count=case["note_count"],
+        ring=await rings.read_ring(conn, case_id),
         pauses=tuple(await switches.pauses(conn)) if case["closed_at"] is None else (),
     )
 

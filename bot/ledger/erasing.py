@@ -83,6 +83,8 @@ async def erase_subject(conn: AsyncConnection, subject: Subject) -> Erased:
         """UPDATE ledger.posts SET story = story || '{"note": null, "reason": null}'::jsonb
             WHERE kind = 'notice' AND EXISTS (SELECT FROM unnest(cast(:cases AS bigint[])) one
                                              WHERE story -> 'case_id' = to_jsonb(one))""",
+        """DELETE FROM ledger.ring_edges
+            WHERE (subject_kind = :kind AND subject_id = :id) OR (:kind = 'account' AND account_id = :id)""",
         # The cards are drawn anew without what is no more.
         """WITH moved AS (UPDATE ledger.cases SET revision = revision + 1
                            WHERE case_id = ANY(:cases) RETURNING case_id, revision)

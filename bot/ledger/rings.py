@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.cases import CaseState
 from bot.domain.rings import WEAK, LinkKind, Ring, RingEdge, Touch, Value
 from bot.domain.subjects import Subject, SubjectKind
-from bot.ledger.findings import OpenMember
 
 
 async def read_key(conn: AsyncConnection) -> bytes:
@@ -20,65 +19,56 @@ async def read_key(conn: AsyncConnection) -> bytes:
     return key
 
 
-async def any_open(conn: AsyncConnection) -> bool:
-    """Whether there is a ring that a newcomer could join."""
-    found: bool = (
-        await conn.execute(
-            text(
-                """SELECT EXISTS (SELECT FROM ledger.rings r JOIN ledger.cases c USING (case_id)
-                                   WHERE r.revision > 0 AND c.closed_at IS NULL)"""
-            )
-        )
-    ).scalar_one()
-    return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlooked:
     """An open case around whose members nobody has looked yet, and the accounts to begin with."""
 
     case_id: int
     accounts: frozenset[str]
+    members: int
 
 
 async def cases_to_look_at(conn: AsyncConnection, limit: int) -> list[Unlooked]:
     """Open cases whose members are not those of our last look, the most urgent first."""
     rows = await conn.execute(
         text(
-            # Of an order the buyer; its seller only where something accuses them by themselves.
-            """SELECT due.case_id,
+            # Whom findings accuse; who came along is looked at only where something links them.
+            """SELECT due.case_id, due.members,
                       array_agg(DISTINCT a.account_id) FILTER (WHERE a.account_id <> '') AS accounts
-                 FROM (SELECT c.case_id, k.priority
+                 FROM (SELECT c.case_id, k.priority, m.members
                          FROM ledger.cases c JOIN ledger.cards k USING (case_id)
                          JOIN (SELECT case_id, count(*) AS members FROM ledger.case_members
                                 WHERE is_open GROUP BY case_id) m USING (case_id)
                          LEFT JOIN ledger.rings r USING (case_id)
                         WHERE c.closed_at IS NULL AND m.members IS DISTINCT FROM r.looked_members
                         ORDER BY k.priority DESC, c.case_id LIMIT :limit) due
-                 JOIN ledger.case_members m USING (case_id),
-                 LATERAL (SELECT CASE m.subject_kind
+                 LEFT JOIN ledger.case_members m ON m.case_id = due.case_id AND m.is_subject
+                CROSS JOIN LATERAL (SELECT CASE m.subject_kind
                                    WHEN 'account' THEN m.subject_id
                                    WHEN 'order' THEN m.facts ->> 'buyer_id'
-                                   WHEN 'listing' THEN m.facts ->> 'seller_id'
+                                   ELSE m.facts ->> 'seller_id'
                                  END AS account_id) a
-                GROUP BY due.case_id, due.priority ORDER BY due.priority DESC, due.case_id"""
+                GROUP BY due.case_id, due.members, due.priority
+                ORDER BY due.priority DESC, due.case_id"""
         ),
         {"limit": limit},
     )
-    return [Unlooked(case_id=row.case_id, accounts=frozenset(row.accounts or ())) for row in rows]
+    return [
+        Unlooked(case_id=row.case_id, accounts=frozenset(row.accounts or ()), members=row.members)
+        for row in rows
+    ]
 
 
-async def note_looks(conn: AsyncConnection, case_ids: Collection[int]) -> None:
+async def note_looks(conn: AsyncConnection, members: Mapping[int, int]) -> None:
     """Remember how many members these cases had when we looked around them."""
     await conn.execute(
         text(
             """INSERT INTO ledger.rings (case_id, looked_members)
-               SELECT case_id, count(*) FROM ledger.case_members
-                WHERE case_id = ANY(:case_ids) AND is_open GROUP BY case_id ORDER BY case_id
+               SELECT * FROM unnest(cast(:case_ids AS bigint[]), cast(:members AS integer[]))
                ON CONFLICT (case_id) DO UPDATE
                   SET looked_members = excluded.looked_members, looked_at = clock_timestamp()"""
         ),
-        {"case_ids": sorted(case_ids)},
+        {"case_ids": sorted(members), "members": [members[case_id] for case_id in sorted(members)]},
     )
 
 
@@ -110,52 +100,26 @@ async def cases_with(
     return found
 
 
-async def lock_open_rings(
-    conn: AsyncConnection, touched: Mapping[Subject, Collection[Value]]
-) -> list[OpenMember]:
-    """The open cases whose ring one of these subjects touches, locked, as if each subject were in them."""
-    found = await cases_with(conn, {v for values in touched.values() for v in values}, lock=True)
-    return [
-        OpenMember(case_id=case_id, state=state, subject=subject, is_subject=False)
-        for subject, values in touched.items()
-        for value in values
-        for case_id, state in found.get(value, ())
-    ]
-
-
-async def accounts_by_value(
-    conn: AsyncConnection, values: Collection[Value]
-) -> dict[Value, frozenset[str]]:
-    """Who is known to have these values, in whatever open case."""
-    rows = await conn.execute(
-        text(
-            """SELECT e.kind, e.value, array_agg(DISTINCT e.account_id) AS accounts
-                 FROM unnest(cast(:kinds AS text[]), cast(:values AS text[])) v(kind, value)
-                 JOIN ledger.ring_edges e ON e.kind = v.kind AND e.value = v.value AND NOT e.is_damped
-                 JOIN ledger.cases c ON c.case_id = e.case_id AND c.closed_at IS NULL
-                GROUP BY e.kind, e.value"""
-        ),
-        {"kinds": [kind.value for kind, _ in values], "values": [value for _, value in values]},
-    )
-    return {(LinkKind(row.kind), row.value): frozenset(row.accounts) for row in rows}
-
-
-async def store_edges(conn: AsyncConnection, case_id: int, edges: Collection[Touch]) -> int:
-    """Keep what links the members of a case; returns how much of it was not known."""
+async def store_edges(
+    conn: AsyncConnection, case_id: int, edges: Collection[Touch], *, joins: bool
+) -> int:
+    """Keep what the accounts of a case have used; returns how much of it was not known, or did not join before."""
     if not edges:
         return 0
     told = sorted(set(edges))
     stored = await conn.execute(
         text(
-            """INSERT INTO ledger.ring_edges (case_id, kind, value, account_id, subject_kind, subject_id)
-               SELECT :case_id, kind, value, account_id, subject_kind, subject_id
+            """INSERT INTO ledger.ring_edges (case_id, kind, value, account_id, subject_kind, subject_id, joins)
+               SELECT :case_id, kind, value, account_id, subject_kind, subject_id, :joins
                  FROM unnest(cast(:kinds AS text[]), cast(:values AS text[]), cast(:accounts AS text[]),
                              cast(:subject_kinds AS text[]), cast(:subject_ids AS text[]))
                       AS e(kind, value, account_id, subject_kind, subject_id)
-               ON CONFLICT DO NOTHING"""
+               ON CONFLICT (case_id, kind, value, account_id, subject_kind, subject_id)
+               DO UPDATE SET joins = true WHERE excluded.joins AND NOT ring_edges.joins"""
         ),
         {
             "case_id": case_id,
+            "joins": joins,
             "kinds": [edge.kind.value for edge in told],
             "values": [edge.value for edge in told],
             "accounts": [edge.account_id for edge in told],
@@ -235,7 +199,7 @@ async def read_ring(conn: AsyncConnection, case_id: int) -> Ring | None:
     rows = await conn.execute(
         text(
             """SELECT kind, value, account_id, subject_kind, subject_id FROM ledger.ring_edges
-                WHERE case_id = :case_id
+                WHERE case_id = :case_id AND joins
                 ORDER BY kind, value, account_id, subject_kind, subject_id"""
         ),
         {"case_id": case_id},

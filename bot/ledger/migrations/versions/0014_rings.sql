@@ -26,10 +26,12 @@ CREATE TABLE ledger.ring_edges (
     account_id      text        NOT NULL CHECK (account_id <> ''),
     subject_kind    text        NOT NULL CHECK (subject_kind IN ('order', 'account', 'listing')),
     subject_id      text        NOT NULL CHECK (subject_id <> ''),
+    joins           boolean     NOT NULL,
     is_damped       boolean     NOT NULL DEFAULT false,
     PRIMARY KEY (case_id, kind, value, account_id, subject_kind, subject_id)
 );
-COMMENT ON TABLE ledger.ring_edges IS 'Which evidence an account of a case shares with another one, and where it used it';
+COMMENT ON TABLE ledger.ring_edges IS 'Which evidence the accounts of a case have used, and where';
+COMMENT ON COLUMN ledger.ring_edges.joins IS 'Another account of the case has it too; else it only waits for somebody who has';
 COMMENT ON COLUMN ledger.ring_edges.is_damped IS 'Too many have come to share it: it brings nobody else into the case';
 CREATE INDEX ON ledger.ring_edges (kind, value) WHERE NOT is_damped;
 
