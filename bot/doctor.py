@@ -21,15 +21,19 @@ from bot.cases.pausing import scopes_of
 from bot.cases.policy import DEFAULT_POLICY, Policy, read_policy
 from bot.detections.detection import LEDGER
 from bot.detections.loading import load_detections
+from bot.detections.redash_map import MappedQuery
+from bot.detections.redash_rows import take_rows
 from bot.domain.errors import SayableError
 from bot.domain.findings import Mode, Severity
 from bot.domain.verbs import Capability, OperationClass, Verb
 from bot.handlers.identity import ProviderAwayError
 from bot.jobs.anchor_audit import check_age
+from bot.jobs.redash import is_idle
 from bot.ledger import audit
 from bot.ledger.engine import create_engine
 from bot.market.marketplace import MarketUnreachable
 from bot.market.reader import MarketReader
+from bot.market.redash import RedashApi, RedashFault, RedashHasNone
 from bot.settings import Settings, require
 
 
@@ -91,6 +95,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         ("marketplace database", _examine_reader),
         ("marketplace API", _examine_marketplace),
         ("identity provider", _examine_provider),
+        ("redash", _examine_redash),
     ):
         yield await _tried(part, examination, settings)
     async for diagnosis in _examine_grants(settings):
@@ -156,6 +161,55 @@ async def _examine_provider(settings: Settings) -> str:
                 " own configuration?"
             ) from error
     return f"sign-ins come back to {app.step_up_url(settings)}/back"
+
+
+async def _examine_redash(settings: Settings) -> str:
+    queries = app.redash_queries_of(settings)
+    if not queries:
+        return "none: no queries of Redash are detections"
+    problems = []
+    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
+        api = app.redash_api_of(settings, queries, session)
+        try:
+            if api.sees_alerts:
+                await api.alerts()
+            for mapped in queries:
+                problems += await _problems_of_query(api, mapped)
+        except RedashFault as fault:
+            raise SayableError(str(fault)) from fault
+    if problems:
+        raise SayableError(" ".join(problems))
+    told = f"{len(queries)} queries are detections"
+    if app.is_redash_door_set_up(settings):
+        told += (
+            f"; webhooks come in at {(settings.public_url or '…').rstrip('/')}/webhooks/redash/…"
+        )
+    else:
+        told += "; no webhooks: REDASH_WEBHOOK_SECRET is not set, so only polls find what they find"
+    if not api.sees_alerts:
+        told += "; without REDASH_API_KEY no alert is polled, and a lost webhook stays lost"
+    return told
+
+
+async def _problems_of_query(api: RedashApi, mapped: MappedQuery) -> list[str]:
+    """What of a mapped query would find nothing."""
+    where = f"Query {mapped.query_id} ({mapped.detection.name})"
+    try:
+        info = await api.query(mapped.query_id)
+        if is_idle(mapped, info):
+            return [f"{where} has no schedule in Redash or is archived: it never runs by itself."]
+        if not mapped.runs and info.parameters:
+            return [f"{where} has parameters: name them under `parameters`, with `when: always`."]
+        if mapped.runs or info.latest_result_id is None:
+            return []
+        result = await api.result(mapped.query_id)
+    except RedashHasNone:
+        return [f"{where} is not in Redash: correct its number in REDASH_MAP."]
+    misfits = take_rows(mapped, result).misfits
+    return [
+        f"{where}: the column {misfit.column} does not fit the map ({misfit.problem}) in {count} rows."
+        for misfit, count in misfits
+    ]
 
 
 async def _examine_ledger(settings: Settings) -> str:

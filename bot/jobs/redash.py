@@ -215,7 +215,7 @@ async def _look(
     except RedashHasNone:
         await _judge_idle(room, mapped, idle=True)
         return
-    await _judge_idle(room, mapped, idle=_is_idle(mapped, info))
+    await _judge_idle(room, mapped, idle=is_idle(mapped, info))
     async with room.engine.connect() as conn:
         seen = await ledger.read_query(conn, query_id)
     counts = mapped.always or query_id in triggered
@@ -245,7 +245,8 @@ async def _look(
     await _judge_age(room, mapped, info)
 
 
-def _is_idle(mapped: MappedQuery, info: QueryInfo) -> bool:
+def is_idle(mapped: MappedQuery, info: QueryInfo) -> bool:
+    """Whether nobody ever runs the query."""
     return info.is_archived or (info.every is None and not mapped.runs)
 
 
