@@ -64,6 +64,13 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
                 )
         for problem in _night_problems(settings, policy):
             yield Diagnosis(what="policy", problem=problem)
+        if policy.file.automatic is not None and policy.file.automatic.every_detection:
+            yield Diagnosis(
+                what="policy",
+                problem="automatic.every_detection lets every detection hold orders, whatever its precision:"
+                " fine for a trial on a staging shop. Remove it for a real one.",
+                grave=False,
+            )
         if policy.file.step_up is not None and settings.oidc_issuer is None:
             yield Diagnosis(
                 what="policy",

@@ -100,3 +100,23 @@ def test_the_doctor_names_detections_that_the_policy_lists_for_the_night_in_vain
     assert len(in_vain) == 2
     assert "Did you mean self_dealing_link?" in in_vain[0]
     assert "follow_churn, which is P2" in in_vain[1]
+
+
+def test_the_doctor_says_loudly_that_every_detection_may_hold(
+    mimawari: Mimawari, tmp_path: Path
+) -> None:
+    policy = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    path = tmp_path / "policy.yml"
+    told = []
+    for every in (False, True):
+        rule = {"caps": {"JPY": 1000}, "count": 5, "every_detection": every}
+        path.write_text(yaml.safe_dump(policy | {"automatic": rule}), encoding="utf-8")
+        out = mimawari("doctor", "--json", POLICY_FILE=str(path)).out
+        told.append(
+            [
+                one["problem"]
+                for one in json.loads(out)
+                if one["what"] == "policy" and "every_detection" in (one["problem"] or "")
+            ]
+        )
+    assert [len(problems) for problems in told] == [0, 1]
