@@ -152,3 +152,23 @@ def test_check_names_what_cannot_run_at_this_marketplace(
     told = mimawari("check", str(path), MARKET_DATABASE_URL=market_reader_dsn)
     assert "it cannot run here" in told.output
     assert "operator does not exist" in told.output
+
+
+def test_what_would_tell_nothing_new_is_only_counted(
+    shop: str, market_reader_dsn: str, tmp_path: Path
+) -> None:
+    """The same accounts, found again in each window, are news only where the amount rose."""
+    assert shop
+    sql = SOUND[SOUND.index("SELECT order_id") :]
+    path = write_detection(
+        tmp_path,
+        ("subject: order", "subject: account"),
+        (
+            sql[: sql.index("  FROM")],
+            "SELECT buyer_id AS subject_id, ordered_at AS occurred_at,\n"
+            "       100 AS amount, currency, payment_method AS method\n",
+        ),
+    )
+    told = mimawari("try", str(path), MARKET_DATABASE_URL=market_reader_dsn)
+    assert "2 findings in 2 cases" in told.output
+    assert "1 more of the same would have told nothing new" in told.output
