@@ -18,6 +18,7 @@ from bot.domain.cases import CaseState, CaseView
 from bot.domain.findings import Mode
 from bot.domain.verbs import Verb
 from bot.ledger import audit
+from bot.ledger.caps import lock_caps
 from bot.ledger.engine import create_engine
 from tests.cases.stage import (
     a_finding,
@@ -29,6 +30,7 @@ from tests.cases.stage import (
     the_case_of,
 )
 from tests.cases.test_holding import carry_out, told
+from tests.cases.test_modes import until_waiting
 from tests.cases.test_reminding import tags, under
 
 AGENT, LEAD, ENGINEER = "U0SATO", "U0TANAKA", "U0ITO"
@@ -173,6 +175,15 @@ async def test_many_processes_at_once_stay_under_the_caps_and_hold_each_order_on
     async with room.engine.connect() as conn:
         rows = (await conn.execute(text("SELECT subject_id FROM ledger.operations"))).all()
     assert len(rows) == len({row.subject_id for row in rows}) == 4
+
+
+async def test_a_hold_waits_for_whoever_is_counting_the_caps(room: Room) -> None:
+    room = by_itself(room)
+    async with room.engine.begin() as conn:
+        await lock_caps(conn)
+        task = asyncio.create_task(found(room, "O-1"))
+        await until_waiting(room, 1)
+    assert held(await task) == ["O-1"]
 
 
 async def test_what_joins_while_a_hold_runs_is_held_after_it(room: Room) -> None:

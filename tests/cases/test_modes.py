@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from bot.detections.loading import load_detection
 from bot.domain.findings import Finding, Mode
 from bot.domain.modes import Cause, Run
 from bot.ledger import audit, modes
+from bot.ledger.engine import create_engine
 from bot.ledger.findings import insert_findings
 from tests.cases.stage import a_finding, an_order, some_facts
 from tests.cases.test_reminding import tags, under
@@ -185,6 +187,41 @@ async def test_a_flood_shows_the_dearest_and_sends_its_detection_to_shadow_losin
         assert (await audit.verify(conn)).ok
 
 
+async def test_of_two_processes_that_see_the_same_flood_one_tells_it(
+    room: Room, tmp_path: Path
+) -> None:
+    detection = a_detection(tmp_path, ("daily_cap: 50", "daily_cap: 3"))
+    other = replace(room, engine=create_engine(room.engine.url.render_as_string(False)))
+    found = findings(room, detection, *(f"O-{n}" for n in range(6)))
+    try:
+        # Both have read the mode before either lowers it.
+        async with room.engine.begin() as conn:
+            await modes.lock_modes(conn, detection.name)
+            both = [asyncio.create_task(run_of(one, detection, found)) for one in (room, other)]
+            await until_waiting(room, 2)
+        await asyncio.gather(*both)
+    finally:
+        await other.engine.dispose()
+    assert await notices(room) == [("flood", 6)]
+    assert await count(room, "detection_modes") == 1
+    assert sorted((await modes_of(room)).values()) == ["review"] * 3 + ["shadow"] * 3
+
+
+async def until_waiting(room: Room, processes: int) -> None:
+    """Wait until so many stand at a lock that we hold."""
+    async with asyncio.timeout(20), room.engine.connect() as conn:
+        while True:
+            waiting = await conn.scalar(
+                text(
+                    """SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                        WHERE d.datname = current_database() AND locktype = 'advisory' AND NOT granted"""
+                )
+            )
+            if waiting == processes:
+                return
+            await asyncio.sleep(0.02)
+
+
 async def test_a_flood_may_come_in_many_small_runs(room: Room, tmp_path: Path) -> None:
     detection = a_detection(tmp_path, ("daily_cap: 50", "daily_cap: 3"))
     for n in range(3):
@@ -318,6 +355,13 @@ async def test_a_detection_that_goes_silent_says_so_against_its_own_past(
     assert await notices(room) == [("silent", 10)]
     await runs(room, detection, Run(took_ms=5, rows=1, fresh=1), now=now + timedelta(hours=26))
     assert [what for what, _ in await notices(room)] == ["silent", "silent_over"]
+
+
+async def test_a_silence_of_less_than_a_day_is_a_night(room: Room, tmp_path: Path) -> None:
+    detection = a_detection(tmp_path, ("daily_cap: 50", "daily_cap: 500"))
+    await run_of(room, detection, findings(room, detection, *(f"O-{n}" for n in range(140))))
+    await runs(room, detection, Run(took_ms=5), now=room.clock.now() + timedelta(hours=23))
+    assert await notices(room) == []
 
 
 async def test_a_detection_that_seldom_finds_anything_is_not_silent(
