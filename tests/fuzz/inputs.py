@@ -7,6 +7,7 @@ import hmac
 import json
 import random
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from urllib.parse import quote_plus, urlencode
 SECRET = "demo-signing-secret"
 CANARY = "canary-of-the-body-5e1f"
 EVENTS = "/slack/events"
+REDASH_USER, REDASH_PASSWORD = "redash", "password-of-the-fuzz"
+REDASH_SECRET = "secret-path-of-the-fuzz-0123"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 USERS = ("U0SATO", "U0SUZUKI", "U0TANAKA", "U0SMITH", "U0ITO", "U0YAMADA", "U0GUEST", "U0NOBODY")
 ACTIONS = (
@@ -101,6 +104,7 @@ class Inputs:
             self._torn: 12,
             self._other: 6,
             self._no_http: 6,
+            self._redash: 14,
         }
         draw = self._dice.choices(list(kinds), list(kinds.values()))[0]
         return draw()
@@ -330,6 +334,64 @@ class Inputs:
                 ] = deepcopy(self._dice.choice((*STRANGE, *HOSTILE)))
             case _:
                 place.append(deepcopy(self._dice.choice(STRANGE)))
+
+    # ---- Redash's
+
+    def _redash(self) -> Input:
+        """A webhook: as it should be, wrong somewhere inside, torn, or of somebody who may not."""
+        document = self._webhook()
+        for _ in range(self._dice.choice((0, 1, 1, 3))):
+            self._mutate(document)
+        body = json.dumps(document).encode()
+        match self._dice.randrange(6):
+            case 0:
+                body = body[: self._dice.randrange(len(body))]
+            case 1:
+                body = self._dice.choice(
+                    (
+                        self._dice.randbytes(self._dice.randrange(300)),
+                        b"[" * 60_000,
+                        b'{"a":' * 60_000,
+                        b"\xff\xfe" + body,
+                        body * 2,
+                    )
+                )
+            case _:
+                pass
+        login = f"{REDASH_USER}:{REDASH_PASSWORD}"
+        secret = REDASH_SECRET
+        if self._dice.random() < 0.2:
+            login = self._dice.choice((*HOSTILE[:8], "redash:", ":", "a" * 5_000))
+        if self._dice.random() < 0.2:
+            secret = quote_plus(
+                self._dice.choice(HOSTILE[:30])[:500].encode("utf-8", "surrogatepass")
+            )
+        coded = b64encode(login.encode("utf-8", "surrogatepass")).decode()
+        method = self._dice.choice(("POST", "POST", "POST", "POST", "GET", "PUT"))
+        head = (
+            f"{method} /webhooks/redash/{secret} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Authorization: Basic {coded}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return Input(kind="redash", raw=head.encode() + body)
+
+    def _webhook(self) -> dict[str, Any]:
+        return {
+            "event": "alert_state_change",
+            "alert": {
+                "id": self._dice.randrange(1, 50),
+                "name": CANARY,
+                "options": {"column": "cnt", "op": ">", "value": 0, "custom_body": CANARY},
+                "state": self._dice.choice(("triggered", "ok", "unknown", "test")),
+                "last_triggered_at": f"2026-11-22T07:01:{self._dice.randrange(60):02d}.412Z",
+                "rearm": None,
+                "query_id": self._dice.choice((318, 7)),
+                "user_id": 7,
+                "description": CANARY,
+                "title": CANARY,
+            },
+            "url_base": "https://redash.example.com",
+            "metadata": {"query_id": 318, "Scheduled": True},
+        }
 
     # ---- Not Slack's
 

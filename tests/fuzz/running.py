@@ -13,9 +13,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from bot.settings import Settings
 from tests.bench.world import rss_mb, until_ready
-from tests.fuzz.inputs import CANARY, Input, Inputs
+from tests.fuzz.inputs import (
+    CANARY,
+    REDASH_PASSWORD,
+    REDASH_SECRET,
+    REDASH_USER,
+    Input,
+    Inputs,
+)
+from tests.redash_stage import USER_KEY, write_map
 
 CONNECTIONS = 8
 ANSWER_S = 15.0
@@ -104,6 +114,20 @@ class Wire:
             self._streams = None
 
 
+def with_redash(settings: Settings, folder: Path) -> Settings:
+    """The settings with a door for webhooks of a Redash that does not answer."""
+    return settings.model_copy(
+        update={
+            "redash_url": "http://127.0.0.1:9",
+            "redash_api_key": SecretStr(USER_KEY),
+            "redash_map": write_map(folder),
+            "redash_webhook_user": REDASH_USER,
+            "redash_webhook_password": SecretStr(REDASH_PASSWORD),
+            "redash_webhook_secret": SecretStr(REDASH_SECRET),
+        }
+    )
+
+
 @asynccontextmanager
 async def a_bot(settings: Settings, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """`mimawari --verbose run` as a process of its own, with its log in a file."""
@@ -140,7 +164,7 @@ async def fuzz(
     drawn = Inputs(seed, cases)
     waiting = list(first)
     began = time.perf_counter()
-    async with a_bot(settings, log) as process:
+    async with a_bot(with_redash(settings, log.parent), log) as process:
 
         async def send(wire: Wire) -> None:
             while found.sent < inputs:
@@ -182,5 +206,7 @@ def wrong_lines(log: Path) -> list[str]:
         return [
             f"log: {line.strip()[:600]}"
             for line in lines
-            if "Traceback" in line or " ERROR " in line or CANARY in line
+            if "Traceback" in line
+            or " ERROR " in line
+            or any(secret in line for secret in (CANARY, REDASH_PASSWORD, REDASH_SECRET))
         ]

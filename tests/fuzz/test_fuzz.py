@@ -117,6 +117,8 @@ async def test_a_sample_of_garbage_breaks_nothing(quiet_stage: Stage, tmp_path: 
     assert found.sent >= INPUTS
     assert found.statuses["sound/200"] > 20, found.as_text()
     assert found.statuses["mutated/200"] > 100, found.as_text()
+    assert found.statuses["redash/200"] > 30, found.as_text()
+    assert found.statuses["redash/401"] > 10, found.as_text()
     assert found.grown_mb < MAY_GROW_MB, found.as_text()
     assert (await quiet_stage.verified()).ok
 
