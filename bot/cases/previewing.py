@@ -14,9 +14,12 @@ from bot.domain.subjects import Subject, SubjectKind
 def preview_cases(
     findings: Sequence[Finding], facts: Facts, now: datetime, *, in_channel: bool
 ) -> list[CaseView]:
-    """One open case for findings that share a subject, in the order in which they would open."""
+    """One open case for findings that share a subject, in the order in which they would open.
+
+    What shares only evidence (a card, a device) is not joined here, as it is when cases are opened.
+    """
     together: dict[int, list[Finding]] = {}
-    for finding, seat in zip(findings, seat_findings(findings), strict=True):
+    for finding, seat in zip(findings, seat_findings(findings, ()), strict=True):
         together.setdefault(seat, []).append(finding)
     return [
         CaseView(

@@ -42,7 +42,7 @@ def rules_try(file: str, *, days: int, locale: str | None, most: int) -> None:
     """Draw the cards that FILE (or a detection's name) would have posted in the last days; post none.
 
     Nothing is stored either. The marketplace is asked as it is today, so an order that was shipped or
-    cancelled since is shown so.
+    cancelled since is shown so; and cases that share only evidence (a card, a device) stay apart here.
     """
     settings = read_settings()
     detection = the_detection(settings, file)
