@@ -435,7 +435,13 @@ def _rule_line(one: Standing, messages: Messages, tz: tzinfo) -> str:
     parts = [
         messages.t("{title} ({name})", title=title, name=user_text(one.name, 64)),
         one.severity,
-        mode_name(one.mode, messages),
+        messages.t(
+            "{mode} since {when}",
+            mode=mode_name(one.mode, messages),
+            when=messages.day(one.row.since, tz),
+        )
+        if one.row is not None
+        else mode_name(one.mode, messages),
         messages.n("{count} found in 7 days", "{count} found in 7 days", one.week.findings),
     ]
     if one.precise.precision is not None:

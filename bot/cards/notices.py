@@ -493,6 +493,7 @@ def _detection(notice: Notice, messages: Messages, tz: tzinfo) -> Drawn:  # noqa
         head=t(head, title=title),
         lines=(t(line, count=messages.number(notice.count)),),
         small=small,
+        mentions=mentions_of(notice, t("Please look at this.")),
     )
 
 

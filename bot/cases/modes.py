@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.cases.room import POSTS, Room
+from bot.cases.room import POSTS, Room, group_ids
 from bot.detections.detection import Detection
 from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.findings import POSTED, Finding, Mode
@@ -161,9 +161,13 @@ async def _lower(
         market_at=now,
         proposed_by=actor,
     )
+    rule = room.policy.file.actions.get("mode")
     await posts.queue_notice(
         conn,
-        about(detection, cause.value, mode=mode, count=count),
+        replace(
+            about(detection, cause.value, mode=mode, count=count),
+            groups=await group_ids(conn, room.policy.groups_of(rule.request if rule else ())),
+        ),
         channel=room.channel,
         dedupe_key=f"mode:{mode_id}",
     )

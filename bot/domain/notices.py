@@ -31,7 +31,7 @@ class NoticeKind(StrEnum):
     """`case_id`, `subject_ids`, `action` (a verb), `detail` (its state), `count` minutes."""
     DETECTION = "detection"
     """`by` `detection:NAME`, `title_ja`, `title_en`; `detail` what is with it: a Cause or a Trouble, `baseline`, or a
-    Trouble with `_over`; `mode` that it has now, `count` findings, `names` who changed it.
+    Trouble with `_over`; `mode` that it has now, `count` findings, `names` who changed it, `groups` who must look.
     """
     DETECTION_FILES = "detection_files"
     """`detail` `refused`: `lines` that say what is wrong, `names` of what goes on in its last good version; or

@@ -82,15 +82,18 @@ async def cases_with_newcomers(conn: AsyncConnection) -> Sequence[int]:
     """Open cases with an automatic finding of which an order was not seen to; nothing runs for them."""
     rows = await conn.execute(
         text(
-            """SELECT DISTINCT m.case_id FROM ledger.case_members m
+            # The latest first: an old case of which nothing can be held any more keeps no new one waiting.
+            """SELECT m.case_id FROM ledger.case_members m
                  JOIN ledger.cases c ON c.case_id = m.case_id AND c.state = 'open'
                 WHERE m.subject_kind = 'order' AND m.is_subject AND m.is_open AND m.verdict IS NULL
+                  AND m.facts ->> 'held_at' IS NULL
                   AND EXISTS (SELECT FROM ledger.findings f WHERE f.case_id = m.case_id AND f.mode = 'automatic'
+                                 AND f.body -> 'actions' ? 'hold'
                                  AND ((f.subject_kind = 'order' AND f.subject_id = m.subject_id)
                                       OR f.body -> 'order_ids' ? m.subject_id))
                   AND NOT EXISTS (SELECT FROM ledger.automatic_orders a
                                    WHERE a.case_id = m.case_id AND a.subject_id = m.subject_id)
-                ORDER BY m.case_id LIMIT 100"""
+                GROUP BY m.case_id ORDER BY max(m.joined_at) DESC, m.case_id DESC LIMIT 100"""
         )
     )
     return [row.case_id for row in rows]
@@ -119,8 +122,9 @@ async def due_steps(conn: AsyncConnection) -> Sequence[int]:
     """Cases whose objection window has passed."""
     rows = await conn.execute(
         text(
+            # In any order: those that wait for a cap or a pause keep no other waiting.
             """SELECT case_id FROM ledger.automatic_steps
-                WHERE state = 'waiting' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 100"""
+                WHERE state = 'waiting' AND due_at <= clock_timestamp() ORDER BY random() LIMIT 100"""
         )
     )
     return [row.case_id for row in rows]

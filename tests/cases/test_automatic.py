@@ -29,7 +29,7 @@ from tests.cases.stage import (
     some_facts,
     the_case_of,
 )
-from tests.cases.test_holding import carry_out, told
+from tests.cases.test_holding import carry_out, carry_out_dry, told
 from tests.cases.test_modes import until_waiting
 from tests.cases.test_reminding import tags, under
 
@@ -196,6 +196,18 @@ async def test_what_joins_while_a_hold_runs_is_held_after_it(room: Room) -> None
     assert await follow_newcomers(room) == 1
     assert held(await reread(room, view)) == ["O-1", "O-2"]
     await carry_out(room)
+    assert await follow_newcomers(room) == 0
+
+
+async def test_in_a_dry_run_a_hold_is_shown_and_recorded_and_nothing_is_held(room: Room) -> None:
+    room = replace(by_itself(room), dry_run=True)
+    view = await found(room, "O-1")
+    assert held(view) == ["O-1"]
+    async with room.engine.connect() as conn:
+        assert await conn.scalar(text("SELECT bool_and(dry_run) FROM ledger.decisions"))
+    await carry_out_dry(room)
+    after = await reread(room, view)
+    assert (after.state, after.hold) == (CaseState.OPEN, None)
     assert await follow_newcomers(room) == 0
 
 
