@@ -32,7 +32,7 @@ from bot.ledger.findings import key_of
 
 __all__ = ["Claimed", "Opened", "claim_case", "open_by_hand", "open_findings", "subjects_of"]
 
-BATCH = 250
+BATCH = 500
 """Findings in one transaction: so many that 10,000 are stored in seconds, so few that no decision waits for long."""
 
 
