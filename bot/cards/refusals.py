@@ -10,6 +10,7 @@ from bot.cards.wording import (
     action_name,
     actor_name,
     case_name,
+    list_name,
     market_reason,
     mention_groups,
     mode_name,
@@ -140,6 +141,12 @@ def refusal_sentence(
             )
         case RefusalCode.BAD_DELEGATION:
             return t(_DELEGATIONS.get(refusal.detail or "", _DELEGATIONS["dates"]))
+        case RefusalCode.BAD_LIST:
+            return t(
+                _LISTS.get(refusal.detail or "", _LISTS["words"]),
+                count=refusal.count or 0,
+                list=list_name(refusal.reason, messages),
+            )
         case RefusalCode.OVER_LIMIT:
             return _over_limit(refusal, messages)
         case RefusalCode.CAP_REACHED:
@@ -179,6 +186,11 @@ def refusal_sentence(
             return t(
                 "The detection is in “{mode}” already, so nothing changes.",
                 mode=escape(mode_name(refusal.detail, messages)),
+            )
+        case RefusalCode.ONLY_PEOPLE:
+            return t(
+                "A query is changed in Redash without anybody's approval, so it never acts by itself. Please have a file"
+                " made of it first: `mimawari rules import-redash`."
             )
         case RefusalCode.NO_AUTOMATIC:
             return t(
@@ -285,6 +297,20 @@ _DELEGATIONS = {
     "person": N_("Only members of this workspace can stand in, not guests or bots."),
     "nothing": N_("This person may approve nothing, so there is nothing to stand in for."),
     "outsider": N_("Only somebody who has a role here can stand in."),
+}
+
+_LISTS = {
+    "words": N_(
+        "That was not understood. Please write `/cre list allow account a-123 30d reason` (allow, deny or"
+        " watch; account, card, address or host), or `/cre list remove account a-123`."
+    ),
+    "snooze": N_(
+        "That was not understood. Please write `/cre snooze detection_name a-123 7d reason`,"
+        " without the reason to see first what it would hide."
+    ),
+    "days": N_("Please write between 1 and {count} days, such as `7d`."),
+    "there": N_("This stands on a list already ({list}). Take it off there first."),
+    "gone": N_("This stands on no list."),
 }
 
 _CAPS = {

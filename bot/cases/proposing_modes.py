@@ -21,6 +21,7 @@ from bot.cases.proposing import (
 )
 from bot.cases.room import POSTS, Room, deny, know
 from bot.detections.detection import Detection
+from bot.detections.redash_map import REDASH
 from bot.domain.audit import AuditEntry
 from bot.domain.findings import Mode
 from bot.domain.modes import ModeRow, Results, Standing
@@ -107,6 +108,8 @@ async def _ask(
         return Refusal(code=RefusalCode.NO_REASON, count=1)
     results = await results_of(conn, detection.name, room.clock.now(), _days(room))
     if mode is Mode.AUTOMATIC:
+        if detection.source == REDASH:
+            return Refusal(code=RefusalCode.ONLY_PEOPLE)
         refusal = judge_automatic(room, results)
         if refusal is not None:
             return refusal
