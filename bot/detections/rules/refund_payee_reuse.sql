@@ -223,23 +223,31 @@ found AS MATERIALIZED (
         OR (o.asked_back >= :asked_back AND o.orders >= :orders AND 100 * o.asked_back >= :share * o.orders
             AND o.sellers >= 2)
      ORDER BY o.account_id, date_trunc('day', o.asked_at, 'UTC'), r.buyers DESC, o.asked_at DESC
+),
+-- Where several accounts are one person the oldest of them stands for all.
+persons AS MATERIALIZED (
+    SELECT f.*, date_trunc('day', f.asked_at, 'UTC') AS day,
+           (SELECT i.id FROM unnest(f.ids) AS i(id) LEFT JOIN accounts a ON a.account_id = i.id
+             ORDER BY a.created_at, i.id LIMIT 1) AS first
+      FROM found f
 )
--- One finding a person and day; where several accounts are one person the oldest of them stands for all.
-SELECT DISTINCT ON (subject_id, window_key)
-       first.account_id AS subject_id, f.asked_at AS occurred_at, dearest.amount, dearest.currency,
-       to_char(f.asked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS window_key,
-       f.ids[1:100] AS account_ids,
-       ARRAY(SELECT a.order_id FROM asked a WHERE a.buyer_id = ANY (f.ids)
+-- One finding a person and day.
+SELECT DISTINCT ON (f.first, f.day)
+       f.first AS subject_id, f.asked_at AS occurred_at, dearest.amount, dearest.currency,
+       to_char(f.day AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS window_key,
+       each.ids[1:100] AS account_ids,
+       ARRAY(SELECT a.order_id FROM asked a WHERE a.buyer_id = ANY (each.ids)
               ORDER BY a.amount DESC, a.order_id LIMIT 50) AS order_ids,
        f.shared, f.buyers AS buyers_linked, f.asked_back AS orders_asked_back, f.orders AS orders_in_reach,
        f.sellers AS sellers_concerned, seller.share AS refunded_of_seller
-  FROM found f
+  FROM persons f
  CROSS JOIN LATERAL (
-    SELECT i.id AS account_id FROM unnest(f.ids) AS i(id) LEFT JOIN accounts a ON a.account_id = i.id
-     ORDER BY a.created_at, i.id LIMIT 1
- ) AS first
+    SELECT array_agg(DISTINCT i.id) AS ids FROM persons p CROSS JOIN unnest(p.ids) AS i(id)
+     WHERE p.first = f.first AND p.day = f.day
+ ) AS each
  CROSS JOIN LATERAL (
-    SELECT a.amount, a.currency FROM asked a WHERE a.buyer_id = ANY (f.ids) ORDER BY a.amount DESC, a.order_id LIMIT 1
+    SELECT a.amount, a.currency FROM asked a WHERE a.buyer_id = ANY (each.ids)
+     ORDER BY a.amount DESC, a.order_id LIMIT 1
  ) AS dearest
  -- Of a seller who is the cause many others had their money back too.
  CROSS JOIN LATERAL (
@@ -250,4 +258,4 @@ SELECT DISTINCT ON (subject_id, window_key)
              WHERE o.seller_id = f.seller_id AND o.ordered_at > f.asked_at - :reach AND o.ordered_at <= f.asked_at
              ORDER BY o.ordered_at DESC LIMIT 200) AS latest
  ) AS seller
- ORDER BY subject_id, window_key, f.buyers DESC, f.asked_at DESC, f.account_id
+ ORDER BY f.first, f.day, f.buyers DESC, f.asked_at DESC, f.account_id
