@@ -32,7 +32,7 @@ def post_message(core: Core, args: Args) -> Json:
         channel,
         draft,
         user_id=core.seed.bot_user_id,
-        thread_ts=_thread_of(core, args, channel.channel_id),
+        thread_ts=thread_of(core, args, channel.channel_id),
     )
     return {
         "channel": channel.channel_id,
@@ -51,7 +51,7 @@ def post_ephemeral(core: Core, args: Args) -> Json:
         channel,
         draft_of(args),
         user_id=core.seed.bot_user_id,
-        thread_ts=_thread_of(core, args, channel.channel_id),
+        thread_ts=thread_of(core, args, channel.channel_id),
         ephemeral_to=user_id,
     )
     return {"message_ts": message.ts}
@@ -142,7 +142,8 @@ def _metadata_of(args: Args) -> Json | None:
     return metadata
 
 
-def _thread_of(core: Core, args: Args, channel_id: str) -> str | None:
+def thread_of(core: Core, args: Args, channel_id: str) -> str | None:
+    """The message in whose thread a call posts. Raises ApiError where there is none."""
     ts = args.text("thread_ts")
     if not ts:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bot.playground.workspace.delivery import Delivery
 from bot.playground.workspace.mentions import active_in, links_in
 from bot.playground.workspace.shapes import message_json
-from bot.playground.workspace.state import Channel, Json, Message, State
+from bot.playground.workspace.state import Channel, File, Json, Message, State
 from bot.playground.workspace.stream import Stream
 from bot.playground.workspace.view_state import with_ids
 
@@ -22,6 +22,7 @@ class Draft:
     blocks: tuple[Json, ...] = ()
     metadata: Json | None = None
     parse_full: bool = False
+    files: tuple[File, ...] = ()
 
 
 class Board:
@@ -53,6 +54,7 @@ class Board:
             ephemeral_to=ephemeral_to,
             mentions=active_in(draft.text, draft.blocks, parse_full=draft.parse_full),
             links=links_in(draft.text, draft.blocks),
+            files=draft.files,
         )
         channel.keep(message)
         if ephemeral_to is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 GRANTED_SCOPES = frozenset(
     {
         "chat:write",
+        "files:write",
         "commands",
         "users:read",
         "usergroups:read",

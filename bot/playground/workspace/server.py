@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from bot.domain.errors import SayableError
-from bot.playground.workspace import hooks, web_api
+from bot.playground.workspace import api_files, hooks, web_api
 from bot.playground.workspace.ui import PageApi
 from bot.playground.workspace.workspace import Workspace
 
@@ -64,6 +64,12 @@ def workspace_app(workspace: Workspace) -> web.Application:
     async def respond(request: web.Request) -> web.StreamResponse:
         return await hooks.respond(workspace, request)
 
+    async def upload(request: web.Request) -> web.StreamResponse:
+        return await api_files.take_upload(workspace, request)
+
+    async def file(request: web.Request) -> web.StreamResponse:
+        return await api_files.show(workspace, request)
+
     async def index(_request: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-store"})
 
@@ -78,6 +84,8 @@ def workspace_app(workspace: Workspace) -> web.Application:
             web.post("/api/{method}", call),
             web.post("/actions/{team}/{secret}", respond),
             web.post("/commands/{team}/{secret}", respond),
+            web.post("/upload/v1/{secret}", upload),
+            web.get("/files/{file}", file),
             web.get("/link/", workspace.socket.serve),
             *PageApi(workspace).routes(),
             web.get("/", index),

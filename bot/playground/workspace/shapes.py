@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.playground.workspace.seed import Seed
-from bot.playground.workspace.state import Channel, Json, Message, User, Usergroup, ids_of
+from bot.playground.workspace.state import Channel, File, Json, Message, User, Usergroup, ids_of
 
 
 def message_json(seed: Seed, channel: Channel, message: Message, *, metadata: bool) -> Json:
@@ -19,6 +19,12 @@ def message_json(seed: Seed, channel: Channel, message: Message, *, metadata: bo
         shaped |= {"bot_id": seed.bot_id, "app_id": seed.app_id}
     if message.blocks:
         shaped["blocks"] = message.blocks
+    if message.files:
+        shaped |= {
+            "subtype": "file_share",
+            "upload": False,
+            "files": [file_json(seed, file) for file in message.files],
+        }
     if message.edited_ts is not None:
         shaped["edited"] = {"user": seed.bot_id, "ts": message.edited_ts}
     if message.metadata is not None and metadata:
@@ -40,6 +46,26 @@ def message_json(seed: Seed, channel: Channel, message: Message, *, metadata: bo
             "parent_user_id": parent.user if parent else seed.bot_user_id,
         }
     return shaped
+
+
+def file_json(seed: Seed, file: File) -> Json:
+    """A file as messages carry it; what it is says its name's end."""
+    end = file.name.rpartition(".")[2].lower()
+    return {
+        "id": file.file_id,
+        "created": int(file.made_at),
+        "timestamp": int(file.made_at),
+        "name": file.name,
+        "title": file.title,
+        "mimetype": f"image/{end}" if end == "png" else "application/octet-stream",
+        "filetype": end,
+        "user": seed.bot_user_id,
+        "user_team": seed.team_id,
+        "mode": "hosted",
+        "size": file.length,
+        "alt_txt": file.alt_text,
+        "file_access": "visible",
+    }
 
 
 def channel_json(seed: Seed, channel: Channel) -> Json:

@@ -43,6 +43,22 @@ class Usergroup:
 
 
 @dataclass(slots=True, kw_only=True)
+class File:
+    """An uploaded file, or one whose bytes are still to come (`content` None)."""
+
+    file_id: str
+    name: str
+    length: int
+    secret: str
+    """The end of the address that takes its bytes, once."""
+    made_at: float
+    title: str = ""
+    alt_text: str | None = None
+    content: bytes | None = None
+    completed: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class Message:
     """A message; one with `ephemeral_to` exists for that person alone and is in no history."""
 
@@ -59,6 +75,7 @@ class Message:
     mentions: tuple[str, ...] = ()
     """Every mention that Slack would make active, as `<!channel>` or `<@U…>`; links are in `links`."""
     links: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +123,8 @@ class State:
         self.now = now
         started = int(now())
         self._last_us = 0
+        self.files: dict[str, File] = {}
+        """The newest, by id."""
         self.users = {
             user.user_id: User(
                 user_id=user.user_id,

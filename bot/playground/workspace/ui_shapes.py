@@ -94,4 +94,13 @@ def message_shape(workspace: Workspace, channel: Channel, message: Message) -> J
         "edited": message.edited_ts is not None,
         "ephemeral": message.ephemeral_to is not None,
         "metadata": message.metadata,
+        "files": [
+            {
+                "url": f"/files/{file.file_id}",
+                "title": file.title,
+                "alt": file.alt_text or file.title,
+                "is_image": file.name.lower().endswith(".png"),
+            }
+            for file in message.files
+        ],
     }

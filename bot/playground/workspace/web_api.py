@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from bot.playground.workspace import api_chat, api_conversations, api_people, api_views
+from bot.playground.workspace import (
+    api_chat,
+    api_conversations,
+    api_files,
+    api_people,
+    api_views,
+)
 from bot.playground.workspace.api_access import need_scope
 from bot.playground.workspace.api_args import Args, read_call
 from bot.playground.workspace.api_errors import ApiError
@@ -47,6 +53,8 @@ METHODS: Mapping[str, Method] = {
     "conversations.history": Method(Tier.THREE, api_conversations.history, _HISTORY),
     "conversations.replies": Method(Tier.THREE, api_conversations.replies, _HISTORY),
     "conversations.info": Method(Tier.THREE, api_conversations.info, _READ),
+    "files.getUploadURLExternal": Method(Tier.FOUR, api_files.get_upload_url, ("files:write",)),
+    "files.completeUploadExternal": Method(Tier.FOUR, api_files.complete_upload, ("files:write",)),
     "users.info": Method(Tier.FOUR, api_people.user_info, ("users:read",)),
     "users.list": Method(Tier.TWO, api_people.user_list, ("users:read",)),
     "usergroups.list": Method(Tier.TWO, api_people.usergroup_list, ("usergroups:read",)),

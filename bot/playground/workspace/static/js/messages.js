@@ -142,6 +142,18 @@ export class MessageList {
   }
 
   drawBody(message, model) {
+    const files = (message.files || []).map((file) => this.drawFile(file));
+    if (!files.length) return this.drawWords(message, model);
+    return h("div", {}, message.text && this.drawWords(message, model), h("div", { class: "message-files" }, files));
+  }
+
+  drawFile(file) {
+    const link = { href: file.url, target: "_blank", rel: "noopener" };
+    if (!file.is_image) return h("a", link, file.title);
+    return h("figure", { class: "message-file" }, h("figcaption", {}, file.title), h("a", link, h("img", { src: file.url, alt: file.alt, loading: "lazy" })));
+  }
+
+  drawWords(message, model) {
     if (!message.blocks?.length) {
       const edited = message.edited && h("span", { class: "edited" }, ` ${say("edited")}`);
       return h("div", { class: "prose message-text" }, mrkdwn(message.text || "", model.people, { linkBare: true }), edited);
