@@ -354,13 +354,13 @@ SELECT 'P' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'message', 'R' || n, 'Lo
        now() - n * interval '50 seconds', now() - n * interval '50 seconds'
   FROM generate_series(1, 50000) AS n;
 INSERT INTO market.user_reports (report_id, reporter_id, subject_kind, subject_id, reason, created_at)
-SELECT 'R' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'account', 'A' || (n % 20000 + 1), 'spam', now() - n * interval '60 seconds'
+SELECT 'R' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'account', 'A' || (n % 20000 + 1), 'spam', now() - n * interval '10 minutes'
   FROM generate_series(1, 50000) AS n;
 INSERT INTO market.refunds (refund_id, order_id, amount, route, state, created_at, updated_at)
 SELECT 'R' || n, 'O' || n, 1000, 'original', 'succeeded', now() - n * interval '60 seconds', now() - n * interval '60 seconds'
   FROM generate_series(1, 50000) AS n;
 INSERT INTO market.inquiries (inquiry_id, account_id, category, body, created_at)
-SELECT 'Q' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'refund', 'Nothing came', now() - n * interval '60 seconds'
+SELECT 'Q' || n, 'A' || (n::bigint * 7919 % 20000 + 1), 'refund', 'Nothing came', now() - n * interval '5 minutes'
   FROM generate_series(1, 50000) AS n;
 """
 LARGE = {

@@ -36,6 +36,10 @@ parameters:
     default: 90d
     ja: この期間内の注文と返金を数えます
     en: Counts orders and refunds within this time
+  letters:
+    default: 14d
+    ja: 返金を求める問い合わせは、この期間内のものを数えます
+    en: Counts letters that ask for money back within this time
   refund_categories:
     default: [refund, 返金, returns, not_received]
     ja: 返金の問い合わせを表す分類
@@ -146,11 +150,12 @@ everybody AS MATERIALIZED (
 letters AS MATERIALIZED (
     SELECT i.account_id, i.created_at,
            ' ' || regexp_replace(concat_ws(' ', i.subject, i.body), '[^0-9A-Za-z_-]', ' ', 'g') || ' ' AS ids
-      FROM everybody e
-      JOIN inquiries i ON i.account_id = e.buyer_id AND i.created_at > :window_start - :reach
+      FROM inquiries i
+      JOIN everybody e ON e.buyer_id = i.account_id
      CROSS JOIN LATERAL (SELECT lower(concat_ws(' ', i.subject, i.body)) AS said) AS letter
-     WHERE i.category = ANY (:refund_categories)
-        OR EXISTS (SELECT FROM unnest(:refund_words) AS w(word) WHERE strpos(said, lower(word)) > 0)
+     WHERE i.created_at > greatest(:changed_since, :window_start) - :letters
+       AND (i.category = ANY (:refund_categories)
+         OR EXISTS (SELECT FROM unnest(:refund_words) AS w(word) WHERE strpos(said, lower(word)) > 0))
 ),
 bought AS MATERIALIZED (
     SELECT o.order_id, o.buyer_id, o.seller_id, o.ordered_at, o.shipped_at, o.currency,
@@ -176,7 +181,7 @@ claimed AS MATERIALIZED (
      GROUP BY 1
 ),
 asked AS MATERIALIZED (
-    SELECT b.*, least(c.at, r.at) AS asked_at
+    SELECT b.*, least(c.at, r.at) AS asked_at, CASE WHEN r.at IS NULL THEN :letters ELSE :reach END AS lasts
       FROM bought b
       LEFT JOIN claimed c USING (order_id)
      CROSS JOIN LATERAL (
@@ -195,7 +200,7 @@ own AS MATERIALIZED (
         SELECT count(*) AS asked_back, count(DISTINCT x.seller_id) AS sellers,
                mode() WITHIN GROUP (ORDER BY x.seller_id) AS seller_id
           FROM asked x
-         WHERE x.buyer_id = a.buyer_id AND x.asked_at <= a.asked_at AND x.asked_at > a.asked_at - :reach
+         WHERE x.buyer_id = a.buyer_id AND x.asked_at <= a.asked_at AND x.asked_at > a.asked_at - x.lasts
      ) AS n
      CROSS JOIN LATERAL (
         SELECT count(*) AS orders FROM bought y
@@ -209,7 +214,7 @@ rings AS MATERIALIZED (
       FROM own a
       JOIN linked l ON l.account_id = a.account_id AND (l.trait IS NOT NULL OR l.other = a.account_id)
      WHERE EXISTS (SELECT FROM asked x
-                    WHERE x.buyer_id = l.other AND x.asked_at <= a.asked_at AND x.asked_at > a.asked_at - :reach)
+                    WHERE x.buyer_id = l.other AND x.asked_at <= a.asked_at AND x.asked_at > a.asked_at - x.lasts)
        AND NOT (l.other = a.account_id AND l.trait IS NOT NULL)
      GROUP BY 1, 2
 ),

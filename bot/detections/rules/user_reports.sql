@@ -20,10 +20,6 @@ parameters:
     default: 7d
     ja: この期間内の通報を数えます
     en: Counts the reports within this time
-  orders_of:
-    default: 60d
-    ja: 通報された注文は、この期間内のものを数えます
-    en: Of orders that were reported, counts those as young as this
   young:
     default: 7d
     ja: 登録からこの期間内の通報者を、新しい人として扱います
@@ -79,31 +75,29 @@ touched AS MATERIALIZED (
      WHERE account_id <> ALL (:allow_accounts)
      GROUP BY account_id
 ),
--- Whatever of theirs may have been reported, and every report within reach about it.
-things AS MATERIALIZED (
-    SELECT account_id, since, 'account' AS kind, account_id AS id FROM touched
-     UNION ALL
-    SELECT t.account_id, t.since, 'listing', l.listing_id FROM touched t JOIN listings l ON l.seller_id = t.account_id
-     UNION ALL
-    SELECT t.account_id, t.since, 'post', p.post_id FROM touched t JOIN posts p ON p.account_id = t.account_id
-     UNION ALL
-    SELECT t.account_id, t.since, 'order', o.order_id
-      FROM touched t JOIN orders o ON o.seller_id = t.account_id AND o.ordered_at > t.since - :within - :orders_of
-     UNION ALL
-    SELECT t.account_id, t.since, 'order', o.order_id
-      FROM touched t JOIN orders o ON o.buyer_id = t.account_id AND o.ordered_at > t.since - :within - :orders_of
+-- Every report within reach about these accounts; a few days of reports are few.
+near AS MATERIALIZED (
+    SELECT * FROM user_reports
+     WHERE created_at > (SELECT min(since) FROM touched) - :within AND created_at <= :now
 ),
 about AS MATERIALIZED (
     SELECT t.account_id, n.report_id, n.reporter_id, n.reason, n.created_at,
-           CASE WHEN t.kind = 'listing' THEN t.id END AS listing_id,
-           CASE WHEN t.kind = 'post' THEN t.id END AS post_id,
-           CASE WHEN t.kind = 'order' THEN t.id END AS order_id
-      FROM things t
-      JOIN user_reports n ON n.subject_id = t.id AND n.subject_kind = t.kind
-       AND n.created_at > t.since - :within AND n.created_at <= :now
-      LEFT JOIN orders o ON t.kind = 'order' AND o.order_id = t.id
-     WHERE t.kind <> 'order'
-        OR t.account_id = CASE n.reporter_id WHEN o.buyer_id THEN o.seller_id WHEN o.seller_id THEN o.buyer_id END
+           NULL::text AS listing_id, NULL::text AS post_id, NULL::text AS order_id
+      FROM touched t JOIN near n ON n.subject_kind = 'account' AND n.subject_id = t.account_id
+     UNION ALL
+    SELECT t.account_id, n.report_id, n.reporter_id, n.reason, n.created_at, l.listing_id, NULL, NULL
+      FROM near n JOIN listings l ON l.listing_id = n.subject_id JOIN touched t ON t.account_id = l.seller_id
+     WHERE n.subject_kind = 'listing'
+     UNION ALL
+    SELECT t.account_id, n.report_id, n.reporter_id, n.reason, n.created_at, NULL, p.post_id, NULL
+      FROM near n JOIN posts p ON p.post_id = n.subject_id JOIN touched t ON t.account_id = p.account_id
+     WHERE n.subject_kind = 'post'
+     UNION ALL
+    SELECT t.account_id, n.report_id, n.reporter_id, n.reason, n.created_at, NULL, NULL, o.order_id
+      FROM near n JOIN orders o ON o.order_id = n.subject_id
+      JOIN touched t ON t.account_id = CASE n.reporter_id WHEN o.buyer_id THEN o.seller_id
+                                                          WHEN o.seller_id THEN o.buyer_id END
+     WHERE n.subject_kind = 'order'
 ),
 -- Who reports counts once a device: several accounts of one person are one person. Whoever is suspended
 -- does not count, and all who are unknown are one.
