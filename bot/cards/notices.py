@@ -528,6 +528,16 @@ _REDASH_NEWS: Mapping[str, tuple[str, str]] = {
         N_("✅ All rows of the Redash query of “{title}” fit again"),
         N_("Its rows are looked at as before."),
     ),
+    "hidden": (
+        N_("⚠️ Redash does not show us the query of “{title}”"),
+        N_(
+            "The key may not see it, so nothing of it is found. Please give its user a group with that data source."
+        ),
+    ),
+    "hidden_over": (
+        N_("✅ Redash shows us the query of “{title}” again"),
+        N_("Its rows are looked at as before."),
+    ),
     "away": (
         N_("⚠️ Redash does not answer"),
         N_(

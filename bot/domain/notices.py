@@ -39,7 +39,7 @@ class NoticeKind(StrEnum):
     """
     REDASH = "redash"
     """`detail` what is with Redash (away, key, away_over) or with the query `subject_ids[0]` of the detection `by`,
-    `title_ja`, `title_en`: stale, idle or misfit, or one of them with `_over`; `at` since when; `counts` of rows by
+    `title_ja`, `title_en`: stale, idle, misfit or hidden, or one of them with `_over`; `at` since when; `counts` of rows by
     `problem:column`.
     """
     PROPOSAL = "proposal"

@@ -168,7 +168,7 @@ async def poll(room: Room, desk: RedashDesk, _: Tick) -> None:
     try:
         triggered = await _poll_alerts(room, desk)
         for mapped in desk.queries.values():
-            await _look(room, desk, mapped, triggered)
+            await _look_if_allowed(room, desk, mapped, triggered)
     except RedashFault as fault:
         is_key = isinstance(fault, RedashKeyRefused)
         async with room.engine.begin() as conn:
@@ -203,6 +203,22 @@ async def _poll_alerts(room: Room, desk: RedashDesk) -> frozenset[int]:
                     "alert %d of Redash is triggered, and no webhook has told of it", alert.alert_id
                 )
     return frozenset(alert.query_id for alert in alerts if alert.state == TRIGGERED)
+
+
+async def _look_if_allowed(
+    room: Room, desk: RedashDesk, mapped: MappedQuery, triggered: frozenset[int]
+) -> None:
+    """A query that the key may not see keeps no other from being looked at."""
+    try:
+        await _look(room, desk, mapped, triggered)
+    except RedashKeyRefused as fault:
+        logger.warning("%s: %s", mapped.detection.name, fault)
+        async with room.engine.begin() as conn:
+            await ledger.begin_trouble(conn, mapped.query_id, "hidden")
+            await _tell(conn, room, mapped, "hidden", "hidden")
+    else:
+        async with room.engine.begin() as conn:
+            await _recover(conn, room, mapped, "hidden")
 
 
 async def _look(

@@ -55,6 +55,8 @@ class Query:
     parameters: tuple[str, ...] = ()
     is_archived: bool = False
     api_key: str = ""
+    is_hidden: bool = False
+    """Of a data source that the user's groups may not view."""
     latest_id: int | None = None
     failures: int = 0
 
@@ -413,6 +415,8 @@ class Redash:
 
     async def _get_query(self, request: web.Request) -> web.Response:
         query = self.queries.get(int(request.match_info["query_id"]))
+        if query is not None and query.is_hidden:
+            return web.json_response({"message": "Forbidden"}, status=403)
         return _not_found() if query is None else web.json_response(self._query_json(query))
 
     async def _get_latest(self, request: web.Request) -> web.Response:

@@ -28,7 +28,7 @@ from bot.market.reader import MarketReader
 from bot.market.redash import RedashApi
 from bot.playground.redash import QueryFailsError, Redash, serve_redash
 from tests.cases.conftest import room
-from tests.redash_stage import USER_KEY, a_row, write_map
+from tests.redash_stage import MAP, USER_KEY, a_row, write_map
 
 __all__ = ["room"]
 
@@ -351,6 +351,25 @@ async def test_a_refused_key_is_told_at_once_and_never_logged(
         assert await scene.notices() == ["key"]
         assert "canary" not in caplog.text
         assert scene.redash.queries[318].api_key not in caplog.text
+
+
+async def test_a_query_that_the_key_may_not_see_keeps_no_other_from_being_found(
+    room: Room, market_reader_dsn: str, tmp_path: Path
+) -> None:
+    entry = MAP[MAP.index("  318:") :]
+    other = entry.replace("318", "900").replace("redash_self", "other_self")
+    async with a_scene(room, market_reader_dsn, write_map(tmp_path, more=other)) as scene:
+        scene.redash.queries[318].is_hidden = True
+        scene.redash.add_query(900, [a_row("O-9")])
+        scene.redash.add_alert(90, 900, column="cnt")
+        await scene.redash.refresh(900)
+        await scene.poll()
+        await scene.poll()
+        assert await scene.subjects() == ["O-9"]
+        assert await scene.notices() == ["hidden"]
+        scene.redash.queries[318].is_hidden = False
+        await scene.poll()
+        assert await scene.notices() == ["hidden", "hidden_over"]
 
 
 async def test_a_redash_that_is_away_for_long_is_told_once_and_once_when_it_is_back(

@@ -37,7 +37,7 @@ COMMENT ON COLUMN ledger.redash_queries.taken_id IS 'The last result whose rows 
 
 CREATE TABLE ledger.redash_troubles (
     query_id        bigint      NOT NULL,
-    trouble         text        NOT NULL CHECK (trouble IN ('stale', 'idle', 'misfit', 'away')),
+    trouble         text        NOT NULL CHECK (trouble IN ('stale', 'idle', 'misfit', 'hidden', 'away')),
     since           timestamptz NOT NULL DEFAULT clock_timestamp(),
     told_at         timestamptz,
     PRIMARY KEY (query_id, trouble)
