@@ -314,6 +314,21 @@ async def test_a_query_without_a_schedule_or_gone_is_told_once(scene: Scene) -> 
     assert await scene.notices() == ["idle", "idle_over", "idle"]
 
 
+async def test_a_result_that_was_seen_before_its_alert_was_judged_is_taken_when_it_triggers(
+    scene: Scene,
+) -> None:
+    # Redash stores a result first, and judges the alert in a job of its own.
+    alert = scene.redash.alerts.pop(42)
+    scene.redash.queries[318].run = lambda _: [a_row("O-1")]
+    await scene.redash.refresh(318)
+    await scene.poll()
+    assert await scene.subjects() == []
+    alert.state, alert.last_triggered_at = "triggered", datetime.now(UTC)
+    scene.redash.alerts[42] = alert
+    await scene.poll()
+    assert await scene.subjects() == ["O-1"]
+
+
 async def test_zero_rows_after_a_triggered_alert_end_nothing_and_open_nothing(scene: Scene) -> None:
     scene.redash.queries[318].run = lambda _: [a_row("O-1")]
     await scene.redash.refresh(318)
