@@ -24,7 +24,8 @@ from tests.detections.heads import SOUND, write_detection
 
 NOW = datetime(2026, 4, 1, 3, 0, tzinfo=UTC)
 UNIT = 1 if sys.platform == "darwin" else 1024
-COLUMNS = "order_id AS subject_id, ordered_at AS occurred_at"
+BARE = "order_id AS subject_id, ordered_at AS occurred_at"
+COLUMNS = f"{BARE}, payment_method AS method"
 
 # The twenty of the measurement, with what each of them wants.
 ATTACKS = {
@@ -44,7 +45,7 @@ ATTACKS = {
     "hide a table": "CREATE TEMP TABLE orders AS SELECT 1 AS order_id",
     "grant": "GRANT ALL ON market.orders TO PUBLIC",
     "write a file": "COPY market.orders TO '/tmp/stolen'",
-    "read a file": f"SELECT {COLUMNS}, pg_read_file('/etc/passwd') AS method FROM orders",
+    "read a file": f"SELECT {BARE}, pg_read_file('/etc/passwd') AS method FROM orders",
     "make a large object": f"SELECT {COLUMNS} FROM orders WHERE lo_create(4711) > 0",
     "lock rows": f"SELECT {COLUMNS} FROM orders FOR UPDATE",
     "lock the relation": "LOCK TABLE market.orders IN ACCESS EXCLUSIVE MODE",
@@ -58,7 +59,7 @@ ATTACKS = {
         f"SELECT {COLUMNS} FROM orders WHERE order_id IN (SELECT pg_terminate_backend(pid)::text"
         " FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid())"
     ),
-    "read passwords": f"SELECT {COLUMNS}, (SELECT rolpassword FROM pg_authid LIMIT 1) AS method FROM orders",
+    "read passwords": f"SELECT {BARE}, (SELECT rolpassword FROM pg_authid LIMIT 1) AS method FROM orders",
     "run a program": "COPY market.orders TO PROGRAM 'true'",
     "run code": "DO $$ BEGIN DELETE FROM market.orders; END $$",
     "leave the parentheses": f"SELECT {COLUMNS} FROM orders) AS x OFFSET 0) AS y; DELETE FROM orders --",
@@ -143,6 +144,10 @@ async def state_of(owner: Any) -> list[str]:
         "SELECT oid FROM pg_largeobject_metadata",
     )
     return [str(row) for query in queries for row in await owner.fetch(query)]
+
+
+def test_the_same_file_without_an_attack_is_taken(tmp_path: Path) -> None:
+    assert isinstance(load_detection(as_file(tmp_path, f"SELECT {COLUMNS} FROM orders")), Detection)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
