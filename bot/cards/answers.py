@@ -18,6 +18,7 @@ from bot.cards.blocks import (
 from bot.cards.wording import (
     action_name,
     case_name,
+    list_name,
     market_reason,
     mode_name,
     person_name,
@@ -28,9 +29,13 @@ from bot.cards.wording import (
 )
 from bot.domain.audit import AuditTag
 from bot.domain.cases import CaseState, QueueEntry
+from bot.domain.findings import Mask
+from bot.domain.lists import Hidden, ListEntry, ListKind, Snooze
+from bot.domain.masks import mask
 from bot.domain.modes import Standing, Trouble
 from bot.domain.proposals import Pause, Proposal, ProposalKind, ProposalState
 from bot.domain.roles import Delegation
+from bot.domain.subjects import Subject
 from bot.domain.text import escape, user_text
 from bot.domain.verbs import Verb
 from bot.locale import N_, Messages
@@ -87,6 +92,9 @@ _TAGS = {
     AuditTag.GLASS_REVIEWED: N_("emergency reviewed"),
     AuditTag.DELEGATED: N_("a stand-in named"),
     AuditTag.DELEGATION_ENDED: N_("stand-in ended"),
+    AuditTag.LIST_ADDED: N_("put on a list"),
+    AuditTag.LIST_REMOVED: N_("taken off a list"),
+    AuditTag.DETECTION_SNOOZED: N_("detection snoozed"),
     AuditTag.REQUEST_REMINDED: N_("approvers reminded"),
     AuditTag.REQUEST_ESCALATED: N_("others called in"),
     AuditTag.HOLD_WARNED: N_("reminded of the end of the hold"),
@@ -496,6 +504,76 @@ def delegations(
         for one in found
     ]
     return Answer(text="\n".join(lines))
+
+
+def lists_answer(
+    total: int, found: Sequence[ListEntry], *, messages: Messages, tz: tzinfo
+) -> Answer:
+    """What is on the lists, what ends first on top."""
+    if not found:
+        return Answer(text=messages.t("The lists are empty."))
+    head = messages.n("{count} entry", "{count} entries", total)
+    if total > len(found):
+        first = messages.t("the {count} that end first", count=messages.number(len(found)))
+        head = messages.dots([head, first])
+    return _answer(head, [_entry_line(entry, messages, tz) for entry in found])
+
+
+def list_entry_added(entry: ListEntry, *, messages: Messages, tz: tzinfo) -> Answer:
+    """What stands where now, and until when."""
+    return Answer(text=messages.t("Listed: {entry}", entry=_entry_line(entry, messages, tz)))
+
+
+def list_entry_gone(entry: ListEntry, *, messages: Messages) -> Answer:
+    """What stands on no list any more."""
+    told = messages.t(
+        "Taken off: {value} ({list})",
+        value=user_text(entry.value, 120),
+        list=list_name(entry.list, messages),
+    )
+    return Answer(text=told)
+
+
+def _entry_line(entry: ListEntry, messages: Messages, tz: tzinfo) -> str:
+    # An address is somebody's home: who needs it whole finds it in the marketplace.
+    value = mask(entry.value, Mask.ADDRESS) if entry.kind is ListKind.ADDRESS else entry.value
+    return messages.dots(
+        [
+            list_name(entry.list, messages),
+            user_text(value, 120),
+            messages.t("until {when}", when=messages.day(entry.expires_at, tz)),
+            user_text(entry.reason, 120),
+            user_text(entry.owner_name or entry.owner, 60),
+        ]
+    )
+
+
+def snooze_preview(
+    detection: str, subject: Subject, days: int, hidden: Hidden, *, messages: Messages
+) -> Answer:
+    """What a snooze would have hidden, before anybody makes it."""
+    told = messages.t(
+        "In the last {days} days this would have hidden: findings {findings}, cases {cases}, of them called"
+        " fraud {fraud}. To snooze: `/cre snooze {detection} {subject} {days}d reason`",
+        days=days,
+        findings=messages.number(hidden.findings),
+        cases=messages.number(hidden.cases),
+        fraud=messages.number(hidden.fraud),
+        detection=escape(detection, 64),
+        subject=escape(f"{subject.kind}:{subject.id}", 220),
+    )
+    return Answer(text=told)
+
+
+def snoozed(made: Snooze, *, messages: Messages, tz: tzinfo) -> Answer:
+    """Until when a detection is quiet about whom."""
+    told = messages.t(
+        "{detection} is quiet about {subject} until {when}. What it finds is stored.",
+        detection=escape(made.detection, 64),
+        subject=escape(made.subject.id, 200),
+        when=messages.day(made.until, tz),
+    )
+    return Answer(text=told)
 
 
 def delegation_ended(count: int, *, messages: Messages) -> Answer:

@@ -205,6 +205,17 @@ def mode_name(mode: str | None, messages: Messages) -> str:
     return messages.t(MODES[mode]) if mode in MODES else "—"
 
 
+LISTS = {
+    "allow": N_("allow list"),
+    "deny": N_("deny list"),
+    "watch": N_("watch list"),
+}
+
+
+def list_name(name: str | None, messages: Messages) -> str:
+    return messages.t(LISTS[name]) if name in LISTS else "—"
+
+
 def scope_name(action: str | None, messages: Messages) -> str:
     """What a brake stops: everything, or one action."""
     return messages.t("all operations") if action == ALL else action_name(action, messages)

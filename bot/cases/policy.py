@@ -41,6 +41,7 @@ STEPS = (
     "break_glass",
     "delegate",
     "extend_hold",
+    "lists",
     "mode",
     "keep",
 )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.cases.health import note_run, note_unreachable
+from bot.cases.keeping_lists import hush, lists_in_force
 from bot.cases.modes import sort_findings
 from bot.cases.opening import open_findings, subjects_of
 from bot.cases.ringing import evidence_of
@@ -52,6 +53,7 @@ async def detect(
             _reader_of(detection, reader, ledger),
             now=now,
             changed_since=tick.watermark,
+            lists=await lists_in_force(room),
             limits=limits,
         )
     except DetectionFault as fault:
@@ -63,6 +65,7 @@ async def detect(
         raise
     took_ms = _since(started)
     findings = await sort_findings(room, detection, findings, first=tick.watermark is None, now=now)
+    findings = await hush(room, detection.name, findings)
     fresh = await open_found(room, reader, detection, findings) if findings else 0
     await note_run(room, detection, Run(took_ms=took_ms, rows=len(findings), fresh=fresh), now)
     return now

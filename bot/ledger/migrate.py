@@ -36,6 +36,7 @@ _GRANTS = {
         "role_spans",
         "delegations",
         "cap_entries",
+        "list_entries",
         "proposals",
         "night_holds",
         "step_ups",
@@ -56,6 +57,7 @@ _GRANTS = {
         "detection_modes",
         "automatic_orders",
         "ring_ties",
+        "snoozes",
     ),
     "SELECT, INSERT, DELETE": ("detection_runs", "detection_troubles"),
     "SELECT, INSERT, UPDATE, DELETE": (

@@ -29,6 +29,7 @@ APP = {
         "policies",
         "proposal_approvals",
         "ring_ties",
+        "snoozes",
     },
     "SELECT INSERT DELETE": {
         "detection_runs",
@@ -44,6 +45,7 @@ APP = {
         "delegations",
         "digests",
         "findings",
+        "list_entries",
         "night_holds",
         "operation_attempts",
         "operations",
