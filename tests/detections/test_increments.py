@@ -38,7 +38,14 @@ NAMES = sorted(
 # Thresholds that a small random shop reaches now and then.
 SMALL: dict[str, dict[str, int | timedelta]] = {
     "many_cards_per_buyer": {"cards_hour": 1, "cards_day": 2, "cards_week": 3},
-    "follow_churn": {"follows_hour": 4, "follows_day": 9, "churned_day": 2, "churned_week": 5},
+    "follow_churn": {
+        "follows_hour": 4,
+        "follows_day": 9,
+        "churned_day": 2,
+        "churned_week": 5,
+        "follows_week": 15,
+        "churned_month": 8,
+    },
     "self_dealing_link": {"crowd": 1000},
     "card_testing": {
         "account_declines": 2,

@@ -20,6 +20,10 @@ parameters:
     default: 400
     ja: 24時間のフォロー数がこの件数以上なら検知します
     en: Finds this many follows within 24 hours
+  follows_week:
+    default: 1500
+    ja: 7日間のフォロー数がこの件数以上なら検知します
+    en: Finds this many follows within 7 days
   churned_day:
     default: 30
     ja: 24時間以内に解除したフォローが、24時間でこの件数以上なら検知します
@@ -28,6 +32,10 @@ parameters:
     default: 100
     ja: 7日以内に解除したフォローが、7日間でこの件数以上なら検知します
     en: Finds this many follows taken back within 7 days, in 7 days
+  churned_month:
+    default: 250
+    ja: 28日以内に解除したフォローが、28日間でこの件数以上なら検知します
+    en: Finds this many follows taken back within 28 days, in 28 days
   young:
     default: 7d
     ja: 登録からこの期間内のアカウントには、半分のしきい値を使います
@@ -36,8 +44,10 @@ actions: [suspend, remove_posts]
 evidence:
   follows_in_hour: {ja: 1時間のフォロー数, en: Follows within an hour, type: count}
   follows_in_day: {ja: 24時間のフォロー数, en: Follows within 24 hours, type: count}
+  follows_in_week: {ja: 7日間のフォロー数, en: Follows within 7 days, type: count}
   churned_in_day: {ja: 24時間以内に解除したフォロー, en: Follows taken back within 24 hours, type: count}
   churned_in_week: {ja: 7日以内に解除したフォロー, en: Follows taken back within 7 days, type: count}
+  churned_in_month: {ja: 28日以内に解除したフォロー, en: Follows taken back within 28 days, type: count}
   registered_at: {ja: アカウントの登録日時, en: Account created, type: time}
 runbook:
   ja:
@@ -65,22 +75,23 @@ WITH touched AS MATERIALIZED (
      WHERE occurred_at >= :changed_since AND follower_id <> ALL (:allow_accounts)
      GROUP BY follower_id
 ),
--- All that these accounts did within reach of what is new: two windows of a week, as what was taken
--- back within the last one may have been followed in the one before.
+-- All that these accounts did within reach of what is new: two windows of four weeks, as what was
+-- taken back within the last one may have been followed in the one before. Patient churn shows only there.
 events AS MATERIALIZED (
     SELECT e.follower_id, e.followee_id, e.kind, e.occurred_at, e.event_id,
            lag(e.kind) OVER same_target AS kind_before,
            e.occurred_at - lag(e.occurred_at) OVER same_target AS after
       FROM touched t
       JOIN follow_events e ON e.follower_id = t.follower_id
-       AND e.occurred_at > t.since - interval '14 days'
+       AND e.occurred_at > t.since - interval '56 days'
     WINDOW same_target AS (PARTITION BY e.follower_id, e.followee_id
                            ORDER BY e.occurred_at, e.kind, e.event_id)
 ),
 marked AS MATERIALIZED (
     SELECT follower_id, event_id, occurred_at, kind = 'follow' AS is_follow,
            kind = 'unfollow' AND kind_before = 'follow' AND after <= interval '24 hours' AS churned_fast,
-           kind = 'unfollow' AND kind_before = 'follow' AND after <= interval '7 days' AS churned
+           kind = 'unfollow' AND kind_before = 'follow' AND after <= interval '7 days' AS churned,
+           kind = 'unfollow' AND kind_before = 'follow' AND after <= interval '28 days' AS churned_late
       FROM events
 ),
 -- As of each event, looking back only.
@@ -88,15 +99,19 @@ counted AS MATERIALIZED (
     SELECT follower_id, event_id, occurred_at,
            count(*) FILTER (WHERE is_follow) OVER hour AS follows_in_hour,
            count(*) FILTER (WHERE is_follow) OVER day AS follows_in_day,
+           count(*) FILTER (WHERE is_follow) OVER week AS follows_in_week,
            count(*) FILTER (WHERE churned_fast) OVER day AS churned_in_day,
-           count(*) FILTER (WHERE churned) OVER week AS churned_in_week
+           count(*) FILTER (WHERE churned) OVER week AS churned_in_week,
+           count(*) FILTER (WHERE churned_late) OVER month AS churned_in_month
       FROM marked
     WINDOW hour AS (PARTITION BY follower_id ORDER BY occurred_at
                     RANGE BETWEEN interval '1 hour' PRECEDING AND CURRENT ROW),
            day AS (PARTITION BY follower_id ORDER BY occurred_at
                    RANGE BETWEEN interval '24 hours' PRECEDING AND CURRENT ROW),
            week AS (PARTITION BY follower_id ORDER BY occurred_at
-                    RANGE BETWEEN interval '7 days' PRECEDING AND CURRENT ROW)
+                    RANGE BETWEEN interval '7 days' PRECEDING AND CURRENT ROW),
+           month AS (PARTITION BY follower_id ORDER BY occurred_at
+                     RANGE BETWEEN interval '28 days' PRECEDING AND CURRENT ROW)
 ),
 judged AS MATERIALIZED (
     SELECT c.*, a.created_at AS registered_at,
@@ -114,10 +129,13 @@ SELECT DISTINCT ON (follower_id, date_trunc('day', occurred_at, 'UTC'))
        ARRAY(SELECT p.post_id FROM posts p
               WHERE p.account_id = follower_id AND cardinality(p.urls) > 0
               ORDER BY p.created_at DESC, p.post_id LIMIT 50) AS post_ids,
-       follows_in_hour, follows_in_day, churned_in_day, churned_in_week, registered_at
+       follows_in_hour, follows_in_day, follows_in_week, churned_in_day, churned_in_week, churned_in_month,
+       registered_at
   FROM judged
  WHERE follows_in_hour * strictness >= :follows_hour
     OR follows_in_day * strictness >= :follows_day
+    OR follows_in_week * strictness >= :follows_week
     OR churned_in_day * strictness >= :churned_day
     OR churned_in_week * strictness >= :churned_week
+    OR churned_in_month * strictness >= :churned_month
  ORDER BY follower_id, date_trunc('day', occurred_at, 'UTC'), occurred_at DESC, event_id
