@@ -21,7 +21,7 @@ def plant() -> None:
     def slow(real: Any) -> Any:
         async def leeway_for(*args: Any, **more: Any) -> Any:
             leeway = await real(*args, **more)
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(2.0)
             return leeway
 
         return leeway_for
