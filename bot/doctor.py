@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -117,6 +118,9 @@ def _night_problems(settings: Settings, policy: Policy) -> Iterator[str]:
         return
     loaded = load_detections(app.detection_folders(settings), actions=registry())
     known = {detection.name: detection for detection in loaded.detections}
+    # A map that is wrong is told where Redash is tried.
+    with suppress(SayableError):
+        known.update({one.detection.name: one.detection for one in app.redash_queries_of(settings)})
     for name in policy.file.off_hours.detections:
         if name not in known:
             near = get_close_matches(name, known, 1)

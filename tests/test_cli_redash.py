@@ -7,13 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
+from bot.app import redash_desk_of
+from bot.cases.policy import DEFAULT_POLICY
 from bot.cli import cli
 from bot.doctor import Diagnosis, examine
 from bot.domain.errors import SayableError
+from bot.market.reader import MarketReader
 from bot.playground.redash import Redash, serve_redash
 from bot.settings import Settings
 from tests.redash_stage import USER_KEY, WEBHOOK_SECRET, a_row, write_map
@@ -109,6 +114,34 @@ def test_a_secret_that_can_be_guessed_is_refused() -> None:
     for secret in ("short", "a" * 19, "with/slash-and-more-letters", "a" * 201):
         with pytest.raises(ValueError, match="must be 20 to 200"):
             Settings(redash_webhook_secret=SecretStr(secret))
+
+
+async def test_the_doctor_knows_a_mapped_query_that_may_hold_at_night(
+    redash: Redash, tmp_path: Path
+) -> None:
+    policy = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    names = ["redash_self_dealing", "no_such_detection"]
+    off_hours = {"detections": names, "caps": {"JPY": 1}, "count": 1}
+    path = tmp_path / "policy.yml"
+    path.write_text(yaml.safe_dump(policy | {"off_hours": off_hours}), encoding="utf-8")
+    settings = Settings(redash_map=write_map(tmp_path), policy_file=path)
+    told = [str(one.problem) async for one in examine(settings) if one.what == "policy"]
+    assert any("no_such_detection, which there is not" in one for one in told), told
+    assert not any("redash_self_dealing" in one for one in told), told
+
+
+async def test_a_file_of_the_same_name_runs_in_place_of_the_query(
+    redash: Redash, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(redash_map=write_map(tmp_path))
+    reader = MarketReader("postgresql://nobody@127.0.0.1:9/none")
+    async with aiohttp.ClientSession() as session:
+        alone = redash_desk_of(settings, reader, session)
+        beside = redash_desk_of(settings, reader, session, taken={"redash_self_dealing"})
+    assert alone is not None
+    assert set(alone.queries) == {318}
+    assert beside is None
+    assert "take that out of REDASH_MAP" in caplog.text
 
 
 async def test_a_query_is_made_a_file_and_nothing_is_written_over(
