@@ -23,12 +23,15 @@ from bot.cards.case_buttons import proposed
 from bot.cards.case_card import case_card
 from bot.cards.digest_card import digest_card
 from bot.cards.notices import notice_card
+from bot.cards.ring_lines import picture_title
+from bot.cards.ring_picture import NotDrawn, draw_apart, drawing_of
 from bot.cards.roll_up import roll_up_card
 from bot.cards.stories import story_text
+from bot.cards.wording import case_name
 from bot.cases.caps import caps_left
 from bot.cases.room import CARDS, POSTS, Room
 from bot.domain.audit import AuditEntry, AuditTag
-from bot.domain.cases import RollUp
+from bot.domain.cases import CaseView, RollUp
 from bot.domain.digests import CaseRow, Digest
 from bot.domain.notices import Notice
 from bot.domain.story import Story
@@ -43,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 30.0
 """Longer than a look into the history, a post and the longest wait for a turn."""
+PICTURE_LEASE_S = 120.0
+"""Drawing in a process of its own, and three calls."""
 LONGEST_WAIT_S = 5.0
 POLL_S = 1.0
 CASE_EVENT = "mimawari_case"
@@ -133,6 +138,8 @@ class Limits:
 
     posts_per_s: float = 0.9
     updates_per_s: float = 0.75
+    picture_every_s: float = 60.0
+    """So seldom the picture of one ring is posted anew."""
 
 
 class Publisher:
@@ -154,6 +161,7 @@ class Publisher:
         self._zone = zone
         self._owner = f"publisher-{uuid4().hex}"
         self._post_pace = Pace(limits.posts_per_s, burst=1)
+        self._limits = limits
         self._update_pace = Pace(limits.updates_per_s, burst=5)
         self.stuck: str | None = None
         """Why nothing can be posted, in Slack's own word; for /readyz and `doctor`."""
@@ -168,6 +176,7 @@ class Publisher:
             self._loop(stop, POSTS, self._thread_post),
             self._loop(stop, POSTS, self._notice),
             self._loop(stop, POSTS, self._digest),
+            self._loop(stop, POSTS, self._picture),
         )
 
     async def _loop(self, stop: asyncio.Event, topic: str, step: Any) -> None:
@@ -410,12 +419,117 @@ class Publisher:
                 await audit.append(conn, [_digest_entry(claim, ts)])
         return True
 
+    # ---- Pictures of rings
+
+    async def _picture(self) -> bool:
+        """The newest revision of a ring into the thread of its case, once, whoever of the replicas comes first."""
+        claim = await self._claim(
+            claims.PICTURES,
+            """EXISTS (SELECT FROM ledger.cards k WHERE k.case_id = ring_pictures.case_id
+                        AND k.message_ts IS NOT NULL)""",
+            lease_s=PICTURE_LEASE_S,
+        )
+        if claim is None:
+            return False
+        async with snapshot(self._room.engine) as conn:
+            view = await cases.read_view(conn, claim.key)
+            locale = await people.read_preference(conn, CHANNEL_LOCALE)
+        if view is None or view.channel is None or view.message_ts is None:
+            raise RuntimeError(f"a picture has no card: {claim.key}")
+        messages = messages_for(locale or self._default_locale)
+        drawing = drawing_of(view, messages) if view.closed_at is None else None
+        revision = view.ring.revision if view.ring else claim.row["wanted_revision"]
+        try:
+            if claim.row["file_id"] is not None and await self._stands(view, claim.row["file_id"]):
+                revision = claim.row["file_revision"]
+            elif drawing is not None:
+                png = await draw_apart(drawing)
+                await self._upload(claim, view, png, revision, picture_title(view, messages))
+        except NotDrawn as error:
+            # The ring stands in words on the card; a picture that cannot be drawn is not tried for ever.
+            logger.warning("no picture of the ring of C-%s: %s", claim.key, error)
+        except _TROUBLE as error:
+            code, due_in_s, answered = _reading_of(error, claim.attempts)
+            logger.warning("Slack did not take the picture of C-%s: %s", claim.key, code)
+            async with self._room.engine.begin() as conn:
+                await claims.finish(
+                    conn,
+                    claims.PICTURES,
+                    claim,
+                    # Where Slack refused, nothing stands in the thread; else it is looked for there first.
+                    set_="last_error = :error" + (", file_id = NULL" if answered else ""),
+                    due_in_s=max(due_in_s, 1.0 if answered else 5.0),
+                    params={"error": code},
+                )
+            return True
+        async with self._room.engine.begin() as conn:
+            await claims.finish(
+                conn,
+                claims.PICTURES,
+                claim,
+                set_="""attempts = 0, posted_revision = :revision, file_id = NULL, last_error = NULL,
+                        completed_at = clock_timestamp()""",
+                # A ring that grows from minute to minute is not drawn for each newcomer.
+                due_in_s=self._limits.picture_every_s,
+                params={"revision": revision},
+            )
+        return True
+
+    async def _stands(self, view: CaseView, file_id: str) -> bool:
+        """Whether the thread has a picture whose answer we lost."""
+        try:
+            answer = await self._client.conversations_replies(
+                channel=str(view.channel), ts=str(view.message_ts), limit=200
+            )
+        except _SLACK_TROUBLE as error:
+            raise NotLookedUp(error) from error
+        files = [f for m in answer.get("messages") or [] for f in m.get("files") or []]
+        return any(file.get("id") == file_id for file in files)
+
+    async def _upload(
+        self, claim: Claim, view: CaseView, png: bytes, revision: int, title: str
+    ) -> None:
+        """Ask for an address, send the bytes, note the file, and only then show it."""
+        async with _paced(self._post_pace):
+            given = await self._client.files_getUploadURLExternal(
+                filename=f"ring-{case_name(view.case_id)}.png",
+                length=len(png),
+                alt_txt=title[:1000],
+            )
+        timeout = aiohttp.ClientTimeout(total=LEASE_S)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(str(given["upload_url"]), data=png) as answer,
+        ):
+            answer.raise_for_status()
+        async with self._room.engine.begin() as conn:
+            await conn.execute(
+                text(
+                    """UPDATE ledger.ring_pictures SET file_id = :file_id, file_revision = :revision
+                        WHERE case_id = :case_id AND fence = :fence"""
+                ),
+                {
+                    "file_id": given["file_id"],
+                    "revision": revision,
+                    "case_id": claim.key,
+                    "fence": claim.fence,
+                },
+            )
+        async with _paced(self._post_pace):
+            await self._client.files_completeUploadExternal(
+                files=[{"id": str(given["file_id"]), "title": title}],
+                channel_id=view.channel,
+                thread_ts=view.message_ts,
+            )
+
     # ---- What all share
 
-    async def _claim(self, queue: claims.Queue, also: str) -> Claim | None:
+    async def _claim(
+        self, queue: claims.Queue, also: str, *, lease_s: float = LEASE_S
+    ) -> Claim | None:
         async with self._room.engine.begin() as conn:
             claimed = await claims.claim(
-                conn, queue, owner=self._owner, lease_s=LEASE_S, limit=1, also=also
+                conn, queue, owner=self._owner, lease_s=lease_s, limit=1, also=also
             )
         return claimed[0] if claimed else None
 

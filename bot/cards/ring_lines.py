@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bot.cards.wording import account_kind, case_name, count_of
+from bot.cards.wording import case_name, count_of
 from bot.domain.cases import CaseView
 from bot.domain.rings import LinkKind
 from bot.domain.subjects import Subject, SubjectKind
@@ -68,9 +68,7 @@ def picture_title(view: CaseView, messages: Messages) -> str:
     )
 
 
-def account_words(view: CaseView, account_id: str, messages: Messages) -> str:
-    """Seller or buyer, where the case knows."""
-    for member in view.members:
-        if member.subject == Subject(SubjectKind.ACCOUNT, account_id):
-            return account_kind(member.facts, messages)
-    return ""
+def account_mark(view: CaseView, account_id: str) -> bool:
+    """Whether the case knows an account as a seller's."""
+    subject = Subject(SubjectKind.ACCOUNT, account_id)
+    return any(member.subject == subject and member.facts.is_seller for member in view.members)

@@ -28,6 +28,9 @@ class Queue:
 OPERATIONS = Queue(table="ledger.operations", key="operation_id", ready="ended_at IS NULL")
 CARDS = Queue(table="ledger.cards", key="case_id", ready="stale", order="priority DESC, due_at")
 POSTS = Queue(table="ledger.posts", key="post_id", ready="state = 'queued'", order="created_at")
+PICTURES = Queue(
+    table="ledger.ring_pictures", key="case_id", ready="wanted_revision > posted_revision"
+)
 DIGESTS = Queue(table="ledger.digests", key="digest_id", ready="state = 'queued'", order="day")
 TICKS = Queue(table="ledger.ticks", key="name", ready="true")
 
