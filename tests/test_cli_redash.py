@@ -123,7 +123,9 @@ async def test_the_doctor_knows_a_mapped_query_that_may_hold_at_night(
     names = ["redash_self_dealing", "no_such_detection"]
     off_hours = {"detections": names, "caps": {"JPY": 1}, "count": 1}
     path = tmp_path / "policy.yml"
-    path.write_text(yaml.safe_dump(policy | {"off_hours": off_hours}), encoding="utf-8")
+    calendar = {"hours": {"mon": "09:00-18:00"}}
+    changes = {"off_hours": off_hours, "calendar": calendar}
+    path.write_text(yaml.safe_dump(policy | changes), encoding="utf-8")
     settings = Settings(redash_map=write_map(tmp_path), policy_file=path)
     told = [str(one.problem) async for one in examine(settings) if one.what == "policy"]
     assert any("no_such_detection, which there is not" in one for one in told), told
