@@ -24,6 +24,7 @@ from bot.domain.errors import SayableError
 from bot.playground.postgres import (
     LEDGER_DATABASE,
     LEDGER_OWNER,
+    LEDGER_READER,
     MARKET_DATABASE,
     SUPERUSER,
     Server,
@@ -128,12 +129,25 @@ async def test_a_first_start_gives_both_databases_to_their_roles_alone(folder: P
             assert await ask(url, "SELECT current_user || '@' || current_database()") in {
                 "mimawari_app@mimawari",
                 "mimawari_owner@mimawari",
+                "mimawari_reader@mimawari",
                 "market_reader@market",
             }
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await ask(server.dsn(MARKET_DATABASE, LEDGER_OWNER), "SELECT 1")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await ask(server.dsn("postgres", LEDGER_OWNER), "SELECT 1")
+
+
+async def test_a_cluster_of_an_earlier_version_gets_the_roles_that_came_since(folder: Path) -> None:
+    async with embedded_postgres(folder) as server, server.superuser(LEDGER_DATABASE) as conn:
+        await conn.execute(f"DROP OWNED BY {LEDGER_READER}; DROP ROLE {LEDGER_READER}")
+    (path,) = folder.glob("*/passwords.json")
+    passwords = json.loads(path.read_text(encoding="ascii"))
+    del passwords[LEDGER_READER]
+    path.write_text(json.dumps(passwords), encoding="ascii")
+    async with embedded_postgres(folder) as server:
+        assert await ask(server.dsn(LEDGER_DATABASE, LEDGER_READER), "SELECT 1") == 1
+        assert {role: server.passwords[role] for role in passwords} == passwords
 
 
 async def test_what_was_written_is_there_after_a_restart(folder: Path) -> None:
@@ -348,7 +362,12 @@ async def test_db_start_tells_the_addresses_and_stays_until_it_is_stopped(
 ) -> None:
     service = start(SERVE, "json")
     addresses = json.loads(first_line(service))
-    assert set(addresses) == {"DATABASE_URL", "DATABASE_OWNER_URL", "MARKET_DATABASE_URL"}
+    assert set(addresses) == {
+        "DATABASE_URL",
+        "DATABASE_OWNER_URL",
+        "DATABASE_READER_URL",
+        "MARKET_DATABASE_URL",
+    }
     assert await ask(addresses["DATABASE_URL"], "SELECT current_user") == "mimawari_app"
     service.send_signal(number)
     assert service.wait(10) == 0
