@@ -80,7 +80,7 @@ class RedashApi:
         *,
         query_keys: Mapping[int, str] | None = None,
         timeout_s: float = 30,
-        job_timeout_s: float = 120,
+        job_timeout_s: float = 60,
         job_poll_s: float = 1.0,
         largest: int = _LARGE,
     ) -> None:
