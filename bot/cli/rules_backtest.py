@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,12 +24,16 @@ from bot.detections.head import parse_duration
 from bot.detections.listing import missing_columns
 from bot.detections.loading import load_detections
 from bot.detections.proving import CONTRACT_FILE
-from bot.detections.replaying import ARCHIVE, replay, scratch_schemas, write_changes
+from bot.detections.replaying import ARCHIVE, filled_columns, replay, scratch_schemas, write_changes
 from bot.domain.errors import SayableError
 from bot.domain.subjects import SubjectKind
 from bot.settings import read_settings
 
+if TYPE_CHECKING:
+    from bot.playground.postgres import Server
+
 _LABELS = ("subject_kind", "subject_id", "label", "labelled_at")
+_LABELLED = ("order", "account", "listing", "post")
 _MOST_STEP = timedelta(days=1)
 
 
@@ -80,9 +84,9 @@ def rules_backtest(
     chosen = _chosen(only)
     result = run_async(_backtest(directory, labels_file, SubjectKind(subject), stride, chosen))
     if as_json:
-        click.echo(json.dumps(_as_json(result), ensure_ascii=False))
+        click.echo(json.dumps(backtest_json(result), ensure_ascii=False))
     else:
-        _tell(result)
+        tell_backtest(result)
 
 
 def _chosen(only: str | None) -> Sequence[Detection]:
@@ -107,15 +111,34 @@ async def _backtest(
     step: timedelta,
     detections: Sequence[Detection],
 ) -> Backtest:
-    from bot.playground.market.directory import find_relation_files, read_records
+    from bot.playground.postgres import embedded_postgres
+
+    async with embedded_postgres(POSTGRES_DIR) as server:
+        return await measure(
+            server, directory, labels_file=labels_file, kind=kind, step=step, detections=detections
+        )
+
+
+async def measure(
+    server: Server,
+    directory: Path,
+    *,
+    labels_file: Path | None = None,
+    kind: SubjectKind = SubjectKind.ORDER,
+    step: timedelta = timedelta(minutes=10),
+    detections: Sequence[Detection],
+) -> Backtest:
+    """Load, play and judge in a database that is made for it and gone afterwards.
+
+    Raises:
+        SayableError: the directory or the labels are refused; the sentence says where and why.
+    """
+    from bot.playground.market.directory import find_relation_files
     from bot.playground.market.load import load_directory
 
-    present = {
-        file.relation: frozenset(next(read_records(file), (1, []))[1])
-        for file in find_relation_files(directory)
-    }
+    find_relation_files(directory)
     labels = _read_labels(directory, labels_file)
-    async with _scratch_database() as dsn, scratch_schemas(dsn, CONTRACT_FILE) as conn:
+    async with _scratch_database(server) as dsn, scratch_schemas(dsn, CONTRACT_FILE) as conn:
         await load_directory(directory, dsn, ARCHIVE)
         await conn.execute(
             f"CREATE TABLE {ARCHIVE}.labels (subject_kind text, subject_id text, label text,"
@@ -123,6 +146,7 @@ async def _backtest(
         )
         await conn.copy_records_to_table("labels", schema_name=ARCHIVE, records=labels)
         await write_changes(conn, step)
+        present = await filled_columns(conn)
         with click.progressbar(length=1, label="Playing", file=sys.stderr, width=40) as bar:
 
             def progress(done: int, total: int) -> None:
@@ -144,18 +168,16 @@ async def _backtest(
 
 
 @asynccontextmanager
-async def _scratch_database() -> AsyncIterator[str]:
+async def _scratch_database(server: Server) -> AsyncIterator[str]:
     """A database that is gone afterwards, on the embedded Postgres."""
-    from bot.playground.postgres import SUPERUSER, embedded_postgres
+    from bot.playground.postgres import SUPERUSER
 
     name = f"backtest_{secrets.token_hex(6)}"
-    async with embedded_postgres(POSTGRES_DIR) as server:
-        async with server.superuser() as conn:
-            await conn.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield server.dsn(name, SUPERUSER)
-        finally:
-            await server.drop_database(name)
+    await server.create_database(name, owner=SUPERUSER)
+    try:
+        yield server.dsn(name, SUPERUSER)
+    finally:
+        await server.drop_database(name)
 
 
 def _read_labels(directory: Path, labels_file: Path | None) -> list[tuple[str, str, str]]:
@@ -187,6 +209,8 @@ def _read_labels(directory: Path, labels_file: Path | None) -> list[tuple[str, s
                 line, f"it has {len(record)} fields where the header has {len(header)}."
             )
         kind, id_, label = (record[place].strip() for place in places)
+        if kind not in _LABELLED:
+            raise file.refuse(line, f"the subject kind {kind!r} is none of {', '.join(_LABELLED)}.")
         if label not in {"fraud", "good"}:
             raise file.refuse(line, f"the label {label!r} is neither fraud nor good.")
         if labels.setdefault((kind, id_), label) != label:
@@ -194,7 +218,7 @@ def _read_labels(directory: Path, labels_file: Path | None) -> list[tuple[str, s
     return [(*key, label) for key, label in labels.items()]
 
 
-def _as_json(result: Backtest) -> Mapping[str, Any]:
+def backtest_json(result: Backtest) -> Mapping[str, Any]:
     return {
         "subject": result.kind.value,
         "subjects": {"fraud": result.fraud, "good": result.good},
@@ -224,7 +248,7 @@ def _score_json(name: str, severity: str | None, score: Score) -> dict[str, Any]
     return {"name": name, "severity": severity, **asdict(score)}
 
 
-def _tell(result: Backtest) -> None:
+def tell_backtest(result: Backtest) -> None:
     kind = result.kind.value
     click.echo(
         f"{result.first:%Y-%m-%d} to {result.last:%Y-%m-%d}, {result.steps:,} steps;"
@@ -276,7 +300,12 @@ def _notes(one: Measured) -> list[str]:
     notes = []
     if one.missing:
         said = "; ".join(f"{name} ({', '.join(columns)})" for name, columns in one.missing.items())
-        notes.append(f"the directory lacks {said}")
+        told = (
+            "could not fire: nothing is in"
+            if not one.score.flagged + one.score.late
+            else "fired without"
+        )
+        notes.append(f"{told} {said}")
     if one.fault is not None:
         notes.append(f"FAILED: {one.fault}")
     if one.counter_examples:

@@ -39,7 +39,7 @@ class Score:
     caught: Mapping[str, int]
     good_touched: Mapping[str, int]
     buckets: Mapping[str, int]
-    """What became of the flagged: disputed as fraud, refunded, canceled, other."""
+    """What became of the flagged: disputed as fraud or warned of, refunded, canceled or declined, other."""
     time_to_detect_p50_s: float | None
     """From the subject to the end of the step that first named it, late ones included."""
     shipped_flagged_rate: float | None = None
@@ -101,12 +101,13 @@ async def play(
             select: Selecting,
             share: Sequence[Detection],
             step: Step = step,
-            since: datetime | None = before,
+            before: datetime | None = before,
         ) -> None:
             for detection in share:
                 # What it reads is as it was.
                 if detection.needs.keys().isdisjoint(step.relations):
                     continue
+                since = None if before is None else _no_gap(detection, before, step.now)
                 try:
                     found = await run(detection, select, now=step.now, changed_since=since)
                 except DetectionFault as fault:
@@ -129,6 +130,14 @@ async def play(
     return [(*key, at) for key, at in named.items()], faults, len(steps)
 
 
+def _no_gap(detection: Detection, before: datetime, now: datetime) -> datetime:
+    """The last look, as near as keeps the window as long as it is.
+
+    Live, ticks go on while nothing comes; a run that took the quiet time for a gap would look further back.
+    """
+    return max(before, now - detection.window + detection.overlap)
+
+
 # Subjects with what became of them. $1: end of the data. Labels of a file win over what a chargeback says.
 _JUDGED = {
     SubjectKind.ORDER: f"""
@@ -141,7 +150,9 @@ SELECT o.order_id AS id, o.ordered_at AS came, date_bin($2, o.ordered_at, '2000-
        CASE WHEN disputed.is_so OR warned.is_so THEN 'disputed'
             WHEN EXISTS (SELECT FROM {ARCHIVE}.refunds r
                           WHERE r.order_id = o.order_id AND r.state = 'succeeded') THEN 'refunded'
-            WHEN o.status = 'canceled' OR o.canceled_at IS NOT NULL THEN 'canceled'
+            WHEN o.status = 'canceled' OR o.canceled_at IS NOT NULL OR o.status = 'pending' AND EXISTS (
+                 SELECT FROM {ARCHIVE}.payment_attempts p
+                  WHERE p.order_id = o.order_id AND p.result = 'declined') THEN 'canceled'
             ELSE 'other' END AS bucket,
        o.shipped_at IS NOT NULL AND o.canceled_at IS NULL AND o.status <> 'canceled' AS shipped
   FROM {ARCHIVE}.orders o

@@ -66,8 +66,8 @@ _STORIES: Mapping[str, _Story] = {
         came=_ACCOUNT_CAME,
         changed=("row.suspended_at", "row.payout_changed_at"),
         as_of={
-            "status": "CASE WHEN row.status = 'suspended' AND (row.suspended_at IS NULL OR row.suspended_at >= $1)"
-            " THEN 'active' ELSE row.status END",
+            # When an account was closed is not recorded with it: it is served as it was before.
+            "status": "CASE WHEN row.status = 'suspended' AND row.suspended_at < $1 THEN 'suspended' ELSE 'active' END",
             "suspended_at": _known("suspended_at"),
             "payout_changed_at": _known("payout_changed_at"),
             "payout_account_hash": _since("payout_account_hash", "payout_changed_at"),
@@ -87,6 +87,8 @@ _STORIES: Mapping[str, _Story] = {
         as_of={
             "status": re.sub(r"\b(status|\w+_at)\b", r"row.\1", _ORDER_STATUS),
             "tracking_number": _since("tracking_number", "shipped_at"),
+            # A date of payout follows from the delivery, and would tell of it before.
+            "payout_at": "CASE WHEN coalesce(row.delivered_at, row.paid_at, row.ordered_at) < $1 THEN row.payout_at END",
             **{
                 at: _known(at)
                 for at in ("paid_at", "shipped_at", "delivered_at", "held_at", "canceled_at")
@@ -294,6 +296,18 @@ async def scratch_schemas(dsn: str, contract: Path) -> AsyncIterator[Any]:
         yield conn
     finally:
         await conn.close()
+
+
+async def filled_columns(conn: Any) -> Mapping[str, frozenset[str]]:
+    """The columns that hold anything at all, by relation; a header alone lets no detection fire."""
+    filled = {}
+    for relation in _STORIES:
+        columns = list(CONTRACT[relation])
+        counts = ", ".join(f"count({quote(column)}) > 0 AS {quote(column)}" for column in columns)
+        row = await conn.fetchrow(f"SELECT {counts} FROM {ARCHIVE}.{relation}")  # noqa: S608 - our own names
+        if present := frozenset(column for column in columns if row[column]):
+            filled[relation] = present
+    return filled
 
 
 async def write_changes(conn: Any, step: timedelta) -> None:
