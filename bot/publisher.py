@@ -34,6 +34,7 @@ from bot.domain.audit import AuditEntry, AuditTag
 from bot.domain.cases import CaseView, RollUp
 from bot.domain.digests import CaseRow, Digest
 from bot.domain.notices import Notice
+from bot.domain.rates import dearest_first
 from bot.domain.story import Story
 from bot.domain.tracing import traced
 from bot.ledger import audit, cases, claims, people
@@ -211,7 +212,8 @@ class Publisher:
             wall = (await conn.execute(text("SELECT clock_timestamp()"))).scalar_one()
             if view is not None and view.closed_at is None:
                 left = await caps_left(conn, self._room.policy, proposed(view))
-                view = replace(view, caps_left=left)
+                rates = self._room.policy.file.sort_rates
+                view = replace(view, caps_left=left, members=dearest_first(view.members, rates))
         if view is None:
             raise RuntimeError(f"a card has no case: {claim.key}")
         card = case_card(

@@ -207,7 +207,7 @@ async def open_by_hand(
             opened_at=now,
             opened_by=user_id,
             channel=room.channel,
-            priority=cases.case_priority(Severity.P2, amounts),
+            priority=cases.case_priority(Severity.P2, amounts, room.policy.file.sort_rates),
         )
         await cases.add_members(conn, case_id, members, now)
         await posts.queue_story(

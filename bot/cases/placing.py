@@ -175,7 +175,7 @@ async def _open(
         [
             findings.NewCase(
                 severity=min(finding.severity for finding in own),
-                priority=max(_priority(finding, facts) for finding in own),
+                priority=max(_priority(room, finding, facts) for finding in own),
                 in_channel=any(_in_channel(room, finding) for finding in own),
             )
             for own in opening.values()
@@ -228,7 +228,7 @@ async def _widen(
                 findings.Widened(
                     case_id=case_id,
                     severity=min(place.finding.severity for place in own),
-                    priority=max(_priority(place.finding, facts) for place in own),
+                    priority=max(_priority(room, place.finding, facts) for place in own),
                     moves_version=any(place.joined for place in own) and states[case_id] in MOVABLE,
                     shows_card=any(_in_channel(room, place.finding) for place in own),
                 )
@@ -260,8 +260,9 @@ def _in_channel(room: Room, finding: Finding) -> bool:
     return finding.severity in room.policy.file.cards_for
 
 
-def _priority(finding: Finding, facts: Facts) -> int:
-    return cases.case_priority(finding.severity, _amounts(finding, facts))
+def _priority(room: Room, finding: Finding, facts: Facts) -> int:
+    rates = room.policy.file.sort_rates
+    return cases.case_priority(finding.severity, _amounts(finding, facts), rates)
 
 
 def _amounts(finding: Finding, facts: Facts) -> tuple[tuple[int, str], ...]:

@@ -275,6 +275,10 @@ class PolicyFile(BaseModel):
     """Without any role nobody else is called in."""
     hold_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 24
     hold_warning_hours: Annotated[float, Field(gt=0, le=24 * 14)] = 4
+    sort_rates: Mapping[
+        Annotated[str, Field(pattern="^[A-Z]{3}$")], Annotated[float, Field(gt=0, le=1e9)]
+    ] = Field(default_factory=dict)
+    """Only to sort by: no limit and no sum is ever of two currencies."""
     off_hours: OffHours | None = None
     step_up: StepUpRule | None = None
     automatic: Automatic | None = None

@@ -277,6 +277,12 @@ async def _join(
         if not (added or moved or ties):
             return 0
         await rings.move_ring(conn, case_id)
+        if added:
+            worth = _sums([*(m.facts for m in view.members), *(facts[s] for s in added)])
+            rates = room.policy.file.sort_rates
+            await cases.raise_priority(
+                conn, case_id, cases.case_priority(view.severity, worth, rates)
+            )
         moves_version = bool(added) and head.state in MOVABLE
         await cases.touch_case(conn, case_id, moves_version=moves_version)
         kinds = tuple(kind for kind in LinkKind if any(edge.kind is kind for edge in edges))
@@ -366,6 +372,15 @@ def _once(touches: Iterable[Touch], members: Collection[Subject]) -> list[Touch]
         if key not in kept or (touch.subject in members and kept[key].subject not in members):
             kept[key] = touch
     return list(kept.values())
+
+
+def _sums(all_of_them: Iterable[MemberFacts]) -> tuple[tuple[int, str], ...]:
+    """Money by currency; only orders have a buyer."""
+    sums: dict[str, int] = defaultdict(int)
+    for facts in all_of_them:
+        if facts.buyer_id and facts.amount and facts.currency:
+            sums[facts.currency] += facts.amount
+    return tuple((amount, currency) for currency, amount in sums.items())
 
 
 def _joined_story(added: Sequence[Subject], kinds: tuple[LinkKind, ...]) -> Story:

@@ -30,6 +30,7 @@ from bot.domain.cases import (
 from bot.domain.findings import Finding, Severity
 from bot.domain.outcomes import Outcome
 from bot.domain.plans import Plan
+from bot.domain.rates import NO_RATES, Rates, weight
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import OperationClass, Verb
 from bot.ledger import rings, switches
@@ -227,6 +228,17 @@ async def touch_case(
         {"case_id": case_id, "moves_version": moves_version, "by": by},
     )
     await mark_card_stale(conn, case_id)
+
+
+async def raise_priority(conn: AsyncConnection, case_id: int, priority: int) -> None:
+    """A card never becomes less urgent."""
+    await conn.execute(
+        text(
+            """UPDATE ledger.cards SET priority = greatest(priority, :priority)
+                WHERE case_id = :case_id"""
+        ),
+        {"case_id": case_id, "priority": priority},
+    )
 
 
 async def mark_card_stale(conn: AsyncConnection, case_id: int) -> None:
@@ -848,8 +860,8 @@ async def open_case_of(conn: AsyncConnection, subject: Subject) -> int | None:
     return case_id
 
 
-def case_priority(severity: Severity, amounts: Amounts) -> int:
-    """Orders cards: severity first, then the dearest; amounts only compare within their currency."""
-    weight: dict[Severity, int] = {Severity.P1: 3, Severity.P2: 2, Severity.P3: 1}
-    dearest = max((amount for amount, _ in amounts), default=0)
-    return weight[severity] * 10**15 + min(dearest, 10**15 - 1)
+def case_priority(severity: Severity, amounts: Amounts, rates: Rates = NO_RATES) -> int:
+    """Orders cards: severity first, then the dearest sum of one currency, compared by the configured rates."""
+    rank: dict[Severity, int] = {Severity.P1: 3, Severity.P2: 2, Severity.P3: 1}
+    dearest = max((weight(amount, currency, rates) for amount, currency in amounts), default=0)
+    return rank[severity] * 10**15 + min(dearest, 10**15 - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -16,6 +17,7 @@ from bot.cases.ringing import evidence_of, join_newcomers, look_around
 from bot.cases.room import Room
 from bot.domain.cases import CaseState, CaseView
 from bot.domain.findings import Finding
+from bot.domain.rates import dearest_first, weight
 from bot.domain.rings import MOST, LinkKind, Ring
 from bot.domain.subjects import Subject
 from bot.ledger import audit, rings
@@ -403,3 +405,25 @@ async def test_a_ring_larger_than_people_can_decide_on_is_followed_so_far(
         await look_around(room, reader)
     accounts = {s for s in members(await the_case_of(room, "O-1")) if s.kind == "account"}
     assert 2 <= len(accounts) <= 4
+
+
+async def test_the_rate_table_only_sorts(room: Room, shop: Shop, reader: MarketReader) -> None:
+    await shop.account("A")
+    await shop.order("O-1", "A", seller="T", total_amount=12000)
+    await shop.order("O-2", "A", seller="U", total_amount=9900, currency="USD")
+    await found(room, reader, "O-1")
+    view = await the_case_of(room, "O-1")
+    rates = {"USD": 150.0}
+    file = room.policy.file.model_copy(update={"sort_rates": rates})
+    room.adopt(replace(room.policy, file=file))
+    await found(room, reader, "O-2")
+    async with room.engine.connect() as conn:
+        order = (
+            await conn.scalars(text("SELECT case_id FROM ledger.cards ORDER BY priority DESC"))
+        ).all()
+    dear = await the_case_of(room, "O-2")
+    assert order == [dear.case_id, view.case_id]
+    assert dear.money_at_risk == ((9900, "USD"),)
+    assert [weight(12000, "JPY", {}), weight(9900, "USD", rates)] == [12000, 1485000]
+    members = dearest_first([*view.members, *dear.members], rates)
+    assert [member.subject.id for member in members] == ["O-2", "O-1"]
