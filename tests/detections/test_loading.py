@@ -54,8 +54,15 @@ def test_the_built_in_detections_are_sound() -> None:
         path.stem for path in BUILT_IN.glob("*.sql")
     )
     for detection in loaded.detections:
-        closing = {"order": "cancel", "account": "suspend", "listing": "takedown"}
-        assert closing[detection.subject] in detection.actions, detection.name
+        # What ends a case; about goods that have arrived only the buyer is left to be stopped.
+        closing = {
+            "order": {"cancel", "suspend"},
+            "account": {"suspend"},
+            "listing": {"takedown"},
+            # Nobody is found by what looks after the detections themselves.
+            "detection": set(),
+        }[detection.subject]
+        assert not closing or closing & set(detection.actions), detection.name
         # What can be taken back at once comes first, wherever orders are at stake.
         assert "hold" not in detection.actions[1:], detection.name
 

@@ -28,7 +28,7 @@ parameters:
     default: [mailinator.com, yopmail.com, guerrillamail.com, 10minutemail.com, temp-mail.org, trashmail.com, sharklasers.com, getnada.com, maildrop.cc, dispostable.com]
     ja: 使い捨てメールのドメイン
     en: Domains of throwaway mail
-actions: [suspend, hold]
+actions: [hold, suspend]
 evidence:
   shared:
     ja: 共通するもの
