@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from bot.ledger import audit, cases, findings, posts, rings
 from bot.ledger.rings import Unlooked
 from bot.market.linking import LinkReader
 from bot.market.reader import MarketReader
+from bot.market.selecting import SelectFault
+
+logger = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=30)
 """What was used longer ago says little about who uses it now."""
@@ -51,6 +55,21 @@ async def evidence_of(room: Room, reader: MarketReader, found: Sequence[Finding]
     accounts = {subject.id for subject in accused if subject.kind is SubjectKind.ACCOUNT}
     if not orders and not accounts:
         return {}
+    try:
+        return await _evidence_of(room, reader, accused, orders, accounts)
+    except SelectFault as fault:
+        # A ring that cannot be followed keeps no finding from its case; the look around it comes later.
+        logger.warning("what findings share cannot be read: %s", fault)
+        return {}
+
+
+async def _evidence_of(
+    room: Room,
+    reader: MarketReader,
+    accused: Collection[Subject],
+    orders: Collection[str],
+    accounts: Collection[str],
+) -> Shared:
     links, since = await _reader_at_work(room, reader)
     touches = await links.touches_of_orders(orders)
     touches += await links.touches_of(accounts, since)

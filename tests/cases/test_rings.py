@@ -16,10 +16,13 @@ from bot.cases.opening import open_findings, subjects_of
 from bot.cases.ringing import evidence_of, join_newcomers, look_around
 from bot.cases.room import Room
 from bot.domain.cases import CaseState, CaseView
+from bot.domain.errors import SayableError
 from bot.domain.findings import Finding
 from bot.domain.rates import dearest_first, weight
 from bot.domain.rings import MOST, LinkKind, Ring
 from bot.domain.subjects import Subject
+from bot.jobs.grow_rings import grow_rings
+from bot.jobs.ticker import Tick
 from bot.ledger import audit, rings
 from bot.market.reader import MarketReader
 from tests.cases.conftest import NOW
@@ -427,3 +430,32 @@ async def test_the_rate_table_only_sorts(room: Room, shop: Shop, reader: MarketR
     assert [weight(12000, "JPY", {}), weight(9900, "USD", rates)] == [12000, 1485000]
     members = dearest_first([*view.members, *dear.members], rates)
     assert [member.subject.id for member in members] == ["O-2", "O-1"]
+
+
+async def test_a_marketplace_whose_links_cannot_be_read_still_gets_its_cases(
+    room: Room, shop: Shop, reader: MarketReader, market_dsn: str, market_reader_dsn: str
+) -> None:
+    await shop.account("A")
+    await shop.order("O-1", "A", card_fingerprint="card")
+    conn = await asyncpg.connect(market_dsn)
+    # A view over it that computes something impossible, as an adopter's may.
+    await conn.execute(
+        """CREATE SCHEMA broken;
+           CREATE VIEW broken.accounts AS TABLE market.accounts;
+           CREATE VIEW broken.orders AS
+             SELECT order_id, buyer_id, seller_id, status, total_amount, currency, ordered_at, updated_at,
+                    (1 / (total_amount - total_amount))::text AS card_fingerprint FROM market.orders;
+           GRANT USAGE ON SCHEMA broken TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA broken TO PUBLIC"""
+    )
+    try:
+        broken = MarketReader(market_reader_dsn, "broken")
+        await open_(room, broken, a_finding("O-1", at=NOW, account_ids=()))
+        assert members(await the_case_of(room, "O-1")) == {an_order("O-1")}
+        with pytest.raises(SayableError, match="rings cannot be followed"):
+            await grow_rings(room, broken, Tick(name="job:grow_rings", watermark=NOW))
+    finally:
+        await conn.execute("DROP SCHEMA broken CASCADE")
+        await conn.close()
+    await grow_rings(room, reader, Tick(name="job:grow_rings", watermark=NOW))
+    async with room.engine.connect() as ledger:
+        assert await ledger.scalar(text("SELECT count(*) FROM ledger.rings")) == 1
