@@ -228,7 +228,9 @@ def read_secret(name: str) -> str:
     found = create_model("Secret", __base__=_Named, secret=field)().secret
     secret = "" if found is None else found.get_secret_value().strip()
     if not secret:
-        raise SayableError(f"Set {name}: a verb map, a Redash map or a test names it as where its secret is.")
+        raise SayableError(
+            f"Set {name}: a verb map, a Redash map or a test names it as where its secret is."
+        )
     if not secret.isascii() or not secret.isprintable():
         raise SayableError(f"The secret {name} must be printable ASCII, as it goes into a header.")
     return secret

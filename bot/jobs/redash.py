@@ -127,10 +127,14 @@ async def take(
     if seen is not None and seen.taken_id == result.result_id:
         return 0
     if len(result.rows) > desk.most_rows:
-        raise RedashFault(
+        words = (
             f"Redash's query {query_id} returned {len(result.rows):,} rows, and {desk.most_rows:,} is the most"
             " (DETECTION_ROWS): let it return fewer."
         )
+        # It ran, and is no use: of a detection that fails people hear.
+        await _note_seen(room, mapped, result)
+        await note_run(room, detection, Run(took_ms=took_ms, error=words), now)
+        raise RedashFault(words)
     taken = take_rows(mapped, result)
     found: Sequence[Finding] = await sort_findings(
         room, detection, taken.findings, first=seen is None or seen.taken_id is None, now=now
@@ -241,24 +245,27 @@ async def _look(
     if is_due and (new or untaken):
         try:
             result = await fetch(desk.api, mapped)
+            if counts:
+                await take(room, desk, mapped, result)
+            else:
+                await _note_seen(room, mapped, result)
         except RedashKeyRefused:
             raise
         except RedashFault as fault:
             # One query that fails keeps no other from being looked at; that it does shows in its age.
             logger.warning("%s: %s", mapped.detection.name, fault)
-        else:
-            if counts:
-                await take(room, desk, mapped, result)
-            else:
-                async with room.engine.begin() as conn:
-                    await ledger.note_result(
-                        conn,
-                        query_id,
-                        result_id=result.result_id,
-                        retrieved_at=result.retrieved_at,
-                        taken=False,
-                    )
     await _judge_age(room, mapped, info)
+
+
+async def _note_seen(room: Room, mapped: MappedQuery, result: Result) -> None:
+    async with room.engine.begin() as conn:
+        await ledger.note_result(
+            conn,
+            mapped.query_id,
+            result_id=result.result_id,
+            retrieved_at=result.retrieved_at,
+            taken=False,
+        )
 
 
 def is_idle(mapped: MappedQuery, info: QueryInfo) -> bool:

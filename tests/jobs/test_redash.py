@@ -475,6 +475,13 @@ async def test_more_rows_than_a_detection_may_return_are_refused_whole(scene: Sc
     ((outcome,),) = await scene.rows("SELECT outcome FROM ledger.redash_events")
     assert "returned 3 rows, and 2 is the most" in outcome
     assert await scene.subjects() == []
+    # Of the whole of Redash that says nothing; of this detection people hear that it fails.
+    await scene.poll()
+    await scene.poll()
+    assert await scene.rows("SELECT count(*) FROM ledger.redash_troubles") == [(0,)]
+    assert await scene.rows("SELECT detection, trouble FROM ledger.detection_troubles") == [
+        ("redash_self_dealing", "failing")
+    ]
 
 
 async def test_old_events_are_forgotten_but_not_the_last_word_of_an_alert(scene: Scene) -> None:

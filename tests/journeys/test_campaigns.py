@@ -194,7 +194,9 @@ async def test_who_tries_card_after_card_is_suspended_and_the_order_that_passed_
     )
     held = await hold(stage, card)
     assert (await stage.order("O-1"))["held_at"] is not None
-    left = await end_with(stage, held, "suspend", "Stolen card", end="直近の操作: 1アカウントを利用停止")
+    left = await end_with(
+        stage, held, "suspend", "Stolen card", end="直近の操作: 1アカウントを利用停止"
+    )
     # The order is only held: what becomes of it is still to be decided.
     assert "act:cancel" in buttons_of(left) or "act:dismiss" in buttons_of(left)
     assert (await stage.case(left)).state is CaseState.OPEN

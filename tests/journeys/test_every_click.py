@@ -205,7 +205,15 @@ async def test_every_button_of_a_card_from_last_month_says_how_it_is_now(stage: 
     assert await fold_closed(stage.bot.room, closed_for_s=0) == 1
     await stage.until(lambda: len(stage.cards()[0].blocks) == 1)
     decisions = await stage.count("decisions")
-    names = [*registry(), *sorted(MODALS - {"details"}), "claim", "stop_rest", "take_back", "keep", "retry"]
+    names = [
+        *registry(),
+        *sorted(MODALS - {"details"}),
+        "claim",
+        "stop_rest",
+        "take_back",
+        "keep",
+        "retry",
+    ]
     for name in names:
         value = f"{old.case_id}|{old.version}"
         told = await outcome_of(
