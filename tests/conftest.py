@@ -247,6 +247,9 @@ async def _emptying_script(conn: Any, schema: str) -> str:
             schema,
         )
     ]
+    schemas = await conn.fetchval(
+        "SELECT string_agg(quote_literal(nspname), ', ') FROM pg_namespace WHERE nspname !~ '^pg_'"
+    )
     statements = [
         "SET lock_timeout = '2s'",
         # Silences the triggers that keep append-only tables and foreign keys.
@@ -265,7 +268,7 @@ async def _emptying_script(conn: Any, schema: str) -> str:
         "SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence",
         f"""DO $$ DECLARE made text; BEGIN
             FOR made IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'
-                AND nspname NOT IN ('information_schema', 'public', '{schema}', 'ledger_views')
+                AND nspname NOT IN ({schemas})
             LOOP EXECUTE format('DROP SCHEMA %I CASCADE', made); END LOOP;
         END $$""",
     ]

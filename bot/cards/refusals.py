@@ -194,7 +194,7 @@ def refusal_sentence(
             )
         case RefusalCode.NO_AUTOMATIC:
             return t(
-                "The policy lets no detection act by itself: it has no section `automatic`."
+                "The policy lets no detection act by itself: it has no section “automatic”."
                 " Please ask an administrator."
             )
         case RefusalCode.NOT_PROVEN:

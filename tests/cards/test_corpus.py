@@ -83,8 +83,8 @@ def test_threads_and_refusals(name: str, messages: Messages) -> None:
     for code in RefusalCode:
         told = refusal_sentence(a_hostile_refusal(code, CORPUS[name]), messages, TOKYO)
         # Only our own commands stand in code.
-        assert told.count("`") == 2 * told.count("`/cre")
-        check_text(re.sub(r"`/cre[^`]*`", "", told), ours=LEADS)
+        assert told.count("`") == 2 * (told.count("`/cre") + told.count("`mimawari "))
+        check_text(re.sub(r"`(/cre|mimawari )[^`]*`", "", told), ours=LEADS)
 
 
 @ENTRIES

@@ -203,7 +203,7 @@ class Shop:
                     " updated_at = $1 WHERE order_id = $2",
                     values=(at + timedelta(hours=1), f"O{id_:05}"),
                 )
-            if self.parcels.random() < 0.05:
+            if self.parcels.random() < 0.15:
                 warned = at + timedelta(hours=self.parcels.uniform(1, 20))
                 yield insert(
                     "fraud_warnings",

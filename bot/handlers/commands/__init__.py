@@ -55,4 +55,5 @@ async def on_command(desk: Desk, call: CommandCall, ack: AsyncAck) -> None:
     if isinstance(answer, Refusal):
         await ack(text=await desk.sentence(call.user_id, answer))
     else:
-        await ack(text=answer.text, blocks=list(answer.blocks) or None)
+        # Not `list(…)`: that name is the subcommand list.py here, once it is imported.
+        await ack(text=answer.text, blocks=[*answer.blocks] or None)

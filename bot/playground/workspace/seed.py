@@ -252,7 +252,7 @@ def demo_seed(*, market_url: str | None = None) -> Seed:
             SeedCommand(
                 command="/cre",
                 description="不正対応の確認と操作 / Look at cases and act on them",
-                usage_hint="help | next | queue | case ID | cancel ORDER | refund ORDER | suspend ACCOUNT | takedown LISTING | audit SUBJECT | rules [PAGE or NAME MODE REASON] | digest [DATE] | pause [ACTION] REASON | resume [ACTION] | delegate [@NAME FROM UNTIL]",
+                usage_hint="help | next | queue | case ID | cancel ORDER | refund ORDER | suspend ACCOUNT | takedown LISTING | audit SUBJECT | rules [PAGE or NAME MODE REASON] | digest [DATE] | pause [ACTION] REASON | resume [ACTION] | delegate [@NAME FROM UNTIL] | list [LIST KIND VALUE DAYSd REASON] | snooze DETECTION [KIND:]ID DAYSd [REASON]",
             ),
         ),
         links=links,
