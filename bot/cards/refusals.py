@@ -393,17 +393,21 @@ def _market_words(detail: str | None, messages: Messages) -> str:
     return escape(market_reason(code.strip() or None, words.strip() or None, messages))
 
 
+def _percent(text: str | None) -> str:
+    return text if text is not None and re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,2})?", text) else "—"
+
+
 def _not_proven(refusal: Refusal, messages: Messages) -> str:
     told = messages.t(
         "For “automatic” a detection needs {count} decided findings of which {percent} % were right.",
         count=messages.number(refusal.count or 0),
-        percent=escape(refusal.detail or "—", 10),
+        percent=_percent(refusal.detail),
     )
     so_far = (
         messages.t(
             "So far {count} are decided, and {percent} % were right.",
             count=messages.number(refusal.amount or 0),
-            percent=escape(refusal.reason, 10),
+            percent=_percent(refusal.reason),
         )
         if refusal.reason
         else messages.t("So far none is decided.")
