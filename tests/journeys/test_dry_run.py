@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -23,8 +23,12 @@ async def tapped(url: str) -> AsyncIterator[tuple[str, list[str]]]:
     """The same address through a wire that writes down every request line on it."""
     target = urlsplit(url)
     lines: list[str] = []
+    wires: set[asyncio.Task[None]] = set()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = asyncio.current_task()
+        assert wire is not None
+        wires.add(wire)
         there, back = await asyncio.open_connection(target.hostname, target.port)
 
         async def copy(
@@ -37,16 +41,24 @@ async def tapped(url: str) -> AsyncIterator[tuple[str, list[str]]]:
                 await sink.drain()
             sink.close()
 
-        await asyncio.gather(
-            copy(reader, back, listen=True),
-            copy(there, writer, listen=False),
-            return_exceptions=True,
-        )
+        try:
+            await asyncio.gather(
+                copy(reader, back, listen=True),
+                copy(there, writer, listen=False),
+                return_exceptions=True,
+            )
+        finally:
+            for end in (writer, back):
+                end.close()
+                with suppress(ConnectionError):
+                    await end.wait_closed()
 
     server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}{target.path}", lines
     server.close()
+    # What is still open when the bot has gone would be found by the collector, in somebody else's test.
+    await asyncio.wait_for(asyncio.gather(*wires, return_exceptions=True), 30)
     await server.wait_closed()
 
 
