@@ -352,7 +352,8 @@ class Bot:
             except (SQLAlchemyError, OSError) as error:
                 logger.warning("the policy in force cannot be read: %s", type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), FOLLOW_POLICY_S)
+                async with asyncio.timeout(FOLLOW_POLICY_S):
+                    await stop.wait()
 
     async def _follow_detections(self, stop: asyncio.Event) -> None:
         """In every process, as each has its own mount of the folder."""
@@ -372,7 +373,8 @@ class Bot:
                     "what changed in the detections cannot be told: %s", type(error).__name__
                 )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), FOLLOW_DETECTIONS_S)
+                async with asyncio.timeout(FOLLOW_DETECTIONS_S):
+                    await stop.wait()
 
     def _take_up(self, loaded: Loaded) -> None:
         self._detections.clear()

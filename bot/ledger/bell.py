@@ -39,7 +39,8 @@ class Bell:
         """Return when the queue was rung, or after `timeout_s`."""
         event = self._events[topic]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
         event.clear()
 
     async def run(self) -> None:
@@ -63,8 +64,11 @@ class Bell:
             for topic in self._events:
                 await connection.add_listener(PREFIX + topic, self._heard)
             while not connection.is_closed():
+                # Not wait_for: until Python 3.12 it loses a cancellation that comes with a ring,
+                # and the stop would wait for ever.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), 5)
+                    async with asyncio.timeout(5):
+                        await self._wake.wait()
                 self._wake.clear()
                 pending, self._pending = self._pending, set()
                 for topic in pending:
