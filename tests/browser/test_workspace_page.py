@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -128,6 +129,24 @@ async def test_an_updated_message_changes_in_place_and_plain_text_is_marked_as_e
     await playground.client.chat_update(channel="C0ALERTS", ts=ts, text="完了しました", blocks=[])
     await expect(card.get_by_role("button", name="保留")).to_have_count(0)
     await expect(card).to_contain_text("完了しました (編集済み)")
+
+
+async def test_what_is_posted_while_the_page_is_still_connecting_is_shown(
+    playground: Playground, open_page: OpenPage
+) -> None:
+    page = await open_page("about:blank")
+    posted = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await posted.wait()
+        await route.continue_()
+
+    await page.route("**/ui/stream*", late)
+    await page.goto(playground.address())
+    await expect(page.get_by_text("まだメッセージはありません。")).to_be_visible()
+    ts = await playground.post_card()
+    posted.set()
+    await expect(page.locator(f"[data-ts='{ts}']")).to_be_visible()
 
 
 async def test_a_button_opens_a_form_that_is_checked_sent_and_closed(

@@ -12,6 +12,7 @@ from bot.playground.workspace.acting import Acted, Submitted
 from bot.playground.workspace.faults import FaultKind
 from bot.playground.workspace.people import LOCALES
 from bot.playground.workspace.state import Channel, Json, NotKnown, User, as_object
+from bot.playground.workspace.stream import News
 from bot.playground.workspace.ui_shapes import message_shape, state_shape
 from bot.playground.workspace.workspace import Workspace
 
@@ -105,29 +106,32 @@ class PageApi:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         try:
-            await response.prepare(request)
-            await self._tell_news(response, me.user_id)
+            # It listens before the page is told that it does, and looks again then.
+            async with self._workspace.stream.listening(me.user_id) as queue:
+                await response.prepare(request)
+                await self._tell_news(response, me.user_id, queue)
         except ConnectionResetError:
             # The page was closed; it asks again when it is opened.
             pass
         return response
 
-    async def _tell_news(self, response: web.StreamResponse, user_id: str) -> None:
-        async with self._workspace.stream.listening(user_id) as queue:
-            # A page that was opened anew finds the modal that it had.
-            view = self._workspace.open_view(user_id)
-            shown = None if view is None else self._workspace.views.payload(view)
-            await _write_event(response, "view", {"view": shown})
-            while True:
-                try:
-                    async with asyncio.timeout(HEARTBEAT_S):
-                        news = await queue.get()
-                except TimeoutError:
-                    await response.write(b": still here\n\n")
-                    continue
-                if news is None:
-                    return
-                await _write_event(response, news.event, news.data)
+    async def _tell_news(
+        self, response: web.StreamResponse, user_id: str, queue: asyncio.Queue[News | None]
+    ) -> None:
+        # A page that was opened anew finds the modal that it had.
+        view = self._workspace.open_view(user_id)
+        shown = None if view is None else self._workspace.views.payload(view)
+        await _write_event(response, "view", {"view": shown})
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    news = await queue.get()
+            except TimeoutError:
+                await response.write(b": still here\n\n")
+                continue
+            if news is None:
+                return
+            await _write_event(response, news.event, news.data)
 
     # ---- Acting
 

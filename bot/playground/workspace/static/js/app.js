@@ -42,6 +42,7 @@ class Desk {
       traffic: () => this.soon("traffic", () => this.inspector.refresh(), 150),
       toast: ({ text }) => toast(text),
       state: () => this.soon("state", () => this.loadState()),
+      begun: () => this.caughtUp(),
       down: () => this.disconnected(true),
       up: () => this.disconnected(false),
     });
@@ -187,6 +188,13 @@ class Desk {
     if (byId("app").classList.contains("with-sidebar")) this.showSidebar(false);
     else if (this.inspector.isOpen && byId("inspector").contains(event.target)) this.toggleInspector();
     else if (this.talk.thread && byId("thread").contains(event.target)) this.talk.openThread(null);
+  }
+
+  // What came between the first look and the stream would be missing until the next event.
+  caughtUp() {
+    if (!this.talk.channel) return;
+    this.talk.loadMessages();
+    this.talk.loadThread();
   }
 
   disconnected(isDown) {

@@ -5,7 +5,7 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
 
 export class Stream {
-  // `listeners` has one function for each kind, and `down` and `up` (again after a break).
+  // `listeners` has one function for each kind, `begun`, `down` and `up` (again after a break).
   constructor(listeners) {
     this.listeners = listeners;
     this.pause = FIRST_PAUSE;
@@ -27,6 +27,7 @@ export class Stream {
     const again = this.broken;
     this.broken = false;
     if (again) this.listeners.up();
+    else this.listeners.begun();
   }
 
   lost() {
