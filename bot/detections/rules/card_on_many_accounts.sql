@@ -16,6 +16,10 @@ parameters:
     default: 3
     ja: 7日間に同じカードで注文したアカウントがこの数以上なら検知します
     en: Finds a card with which this many accounts ordered within 7 days
+  known_after:
+    default: 30d
+    ja: 全員が登録からこの期間を過ぎ、配送先も1か所なら、1枚のカードを使う家族と見て検知しません
+    en: Takes them for a family on one card where all signed up longer ago than this and ship to one place
   prior_frauds:
     default: 1
     ja: 同じカードに不正のチャージバックがこの件数以上あれば検知します
@@ -68,10 +72,12 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
  CROSS JOIN LATERAL (
     SELECT count(DISTINCT o.buyer_id) AS accounts, count(*) AS orders,
            count(DISTINCT o.ship_postal_code) AS addresses,
+           count(*) FILTER (WHERE b.created_at IS NULL OR b.created_at > c.ordered_at - :known_after) AS unknown,
            array_agg(DISTINCT o.buyer_id) AS account_ids,
            (array_agg(o.order_id ORDER BY o.ordered_at DESC, o.order_id)
               FILTER (WHERE o.status IN ('pending', 'paid')))[1:50] AS order_ids
       FROM orders o
+      LEFT JOIN accounts b ON b.account_id = o.buyer_id
      WHERE o.card_fingerprint = c.card AND o.status <> 'canceled'
        AND o.ordered_at > c.ordered_at - interval '7 days' AND o.ordered_at <= c.ordered_at
  ) AS used
@@ -81,5 +87,5 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
      WHERE o.card_fingerprint = c.card AND o.order_id <> c.order_id
        AND b.reason = 'fraud' AND b.received_at <= c.ordered_at
  ) AS before
- WHERE used.accounts >= :accounts OR before.frauds >= :prior_frauds
+ WHERE used.accounts >= :accounts AND (used.unknown > 0 OR used.addresses > 1) OR before.frauds >= :prior_frauds
  ORDER BY c.ordered_at DESC, c.order_id

@@ -24,6 +24,14 @@ parameters:
     default: 3
     ja: 1枚のカードの届け先の名前が7日間でこの種類以上なら検知します
     en: Finds this many ship-to names on one card within 7 days
+  newcomers:
+    default: 2
+    ja: 同じ配送先の購入者のうち、これだけが最近の登録(または登録日不明)であること
+    en: So many of the buyers at one address signed up recently, or nobody knows when
+  known_after:
+    default: 30d
+    ja: 登録からこの期間を過ぎた購入者は新しいと見なさない
+    en: A buyer who signed up longer ago than this is new no more
   crowd:
     default: 12
     ja: 過去30日にこの人数を超える購入者がいた届け先(会社・学校など)は検知しません
@@ -33,7 +41,7 @@ evidence:
   buyers_in_day: {ja: 24時間以内の購入者, en: Buyers within 24 hours, type: count}
   cards_in_day: {ja: 24時間以内のカード枚数, en: Cards within 24 hours, type: count}
   names_in_week: {ja: 同じカードの届け先の名前, en: Ship-to names of the same card, type: count}
-  new_buyers: {ja: 30日以内に登録した購入者, en: Buyers who signed up within 30 days, type: count}
+  new_buyers: {ja: 最近登録した購入者, en: Buyers who signed up recently, type: count}
 runbook:
   ja:
     - 発送を保留し、届け先が会社・学校・転送サービスのものでないかを確認します。
@@ -73,9 +81,11 @@ candidates AS MATERIALIZED (
     SELECT o.order_id, o.buyer_id, o.ordered_at, o.currency, o.card_fingerprint, o.ship_postal_code,
            o.total_amount - coalesce(o.discount_amount, 0) - coalesce(o.points_amount, 0) AS amount,
            -- An address without a number names a town, not a home.
-           CASE WHEN normalize(o.ship_address, NFKC) ~ '[0-9]' THEN lower(regexp_replace(normalize(concat(o.ship_postal_code, o.ship_address), NFKC), '[-\s‐‑–—―−ー,.、・]|丁目|番地?|号', '', 'g')) END AS place
+           CASE WHEN normalize(o.ship_address, NFKC) ~ '[0-9]' THEN lower(regexp_replace(normalize(concat(o.ship_postal_code, o.ship_address), NFKC), '[-\s‐‑–—―−ー,.、・]|丁目|番地?|号', '', 'g')) END AS place,
+           b.created_at IS NULL OR b.created_at > o.ordered_at - :known_after AS is_unknown
       FROM near
       JOIN orders o ON o.order_id = near.order_id
+      LEFT JOIN accounts b ON b.account_id = o.buyer_id
      WHERE o.status <> 'canceled' AND o.buyer_id <> ALL (:allow_accounts)
 )
 SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.currency,
@@ -88,7 +98,9 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
            count(DISTINCT o.card_fingerprint) FILTER (WHERE today) AS cards,
            count(DISTINCT o.buyer_id) AS in_month,
            count(DISTINCT o.buyer_id) FILTER (
-             WHERE today AND b.created_at > c.ordered_at - interval '30 days') AS new_buyers,
+             WHERE today AND b.created_at > c.ordered_at - :known_after) AS new_buyers,
+           count(DISTINCT o.buyer_id) FILTER (
+             WHERE today AND (b.created_at IS NULL OR b.created_at > c.ordered_at - :known_after)) AS unknown,
            array_agg(DISTINCT o.buyer_id) FILTER (WHERE today) AS account_ids,
            (array_agg(o.order_id ORDER BY o.ordered_at DESC, o.order_id) FILTER (WHERE today))[1:50] AS order_ids
       FROM (SELECT e.*, e.ordered_at > c.ordered_at - interval '24 hours' AS today
@@ -106,6 +118,7 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
        AND e.status <> 'canceled'
        AND e.ordered_at > c.ordered_at - interval '7 days' AND e.ordered_at <= c.ordered_at
  ) AS named
- WHERE here.buyers >= :buyers AND here.cards >= :cards AND here.in_month <= :crowd
-    OR named.names >= :names
+ -- Who has been a buyer for months and orders to the office or to friends is no drop address.
+ WHERE here.buyers >= :buyers AND here.cards >= :cards AND here.in_month <= :crowd AND here.unknown >= :newcomers
+    OR named.names >= :names AND c.is_unknown
  ORDER BY c.ordered_at DESC, c.order_id
