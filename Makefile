@@ -25,6 +25,10 @@ campaigns: $(INSTALLED) ## Play ten seeds of the demo and print what was stopped
 bench: $(INSTALLED) ## Measure against baselines of the same run; make bench ARGS="--only clicks"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-detect
+bench-detect: $(INSTALLED) ## Time detections on millions of orders; make bench-detect ARGS="--orders 1000000"
+	@$(BIN)/python -m tests.bench.detect $(ARGS)
+
 .PHONY: chaos-proof
 chaos-proof: $(INSTALLED) ## Plant bugs and print which promise each is seen to break; make chaos-proof ARGS="self_approval"
 	@$(BIN)/python -m tests.chaos.proof $(ARGS)
