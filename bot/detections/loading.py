@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from bot.detections.checking import FIXED_COLUMNS, Judged, judge_sql
@@ -76,6 +77,17 @@ def load_detection(
     """The detection of one file, or everything that is wrong with it."""
     try:
         file = _open(path)
+    except _RefusedError as refused:
+        return refused.problems
+    known = None if actions is None else frozenset(actions)
+    judged = _judged(file, known)
+    return judged if isinstance(judged, Detection) else list(judged)
+
+
+# A folder is looked through every few seconds, and a file that did not change means what it meant.
+@lru_cache(maxsize=512)
+def _judged(file: _File, actions: frozenset[str] | None) -> Detection | tuple[Problem, ...]:
+    try:
         head = _read_head(file, actions)
         types = given_types() | {
             name: postgres_type(parameter.default) for name, parameter in head.parameters.items()
@@ -83,7 +95,7 @@ def load_detection(
         _check_parameters(file, head, types)
         judged = _judge(file, head, types)
     except _RefusedError as refused:
-        return refused.problems
+        return tuple(refused.problems)
     return _detection(file, head, make_positional(file.sql, types), judged)
 
 

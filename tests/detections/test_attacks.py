@@ -57,7 +57,8 @@ ATTACKS = {
     "sleep": f"SELECT {COLUMNS} FROM orders WHERE pg_sleep(60) IS NOT NULL",
     "end other sessions": (
         f"SELECT {COLUMNS} FROM orders WHERE order_id IN (SELECT pg_terminate_backend(pid)::text"
-        " FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid())"
+        " FROM pg_stat_activity WHERE usename = current_user AND datname = current_database()"
+        " AND pid <> pg_backend_pid())"
     ),
     "read passwords": f"SELECT {BARE}, (SELECT rolpassword FROM pg_authid LIMIT 1) AS method FROM orders",
     "run a program": "COPY market.orders TO PROGRAM 'true'",

@@ -20,6 +20,10 @@ parameters:
     default: 2m
     ja: この時間内の、同じ購入者・同じカードによる別の販売者への注文は、1回の購入手続きとみなします
     en: Orders of one buyer and card to different sellers within this time are one checkout
+  known_after:
+    default: 30d
+    ja: 登録からこの期間が過ぎた購入者(チャージバックの知らせがないまま過ぎた人)は検知しません
+    en: Leaves alone buyers who signed up longer ago than this, by when a chargeback would have come
 actions: [hold, cancel]
 evidence:
   earlier_orders: {ja: この注文の前1時間の注文, en: Orders within the hour before, type: count}
@@ -67,7 +71,9 @@ candidates AS MATERIALIZED (
                AND a.ordered_at >= t.ordered_at AND a.ordered_at < t.ordered_at + interval '1 hour'
            ) AS near
       JOIN orders o ON o.order_id = near.order_id
+      LEFT JOIN accounts b ON b.account_id = o.buyer_id
      WHERE o.status <> 'canceled' AND o.buyer_id <> ALL (:allow_accounts)
+       AND (b.created_at IS NULL OR b.created_at > o.ordered_at - :known_after)
 )
 SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.currency,
        earlier.buyer_ids || c.buyer_id AS account_ids, earlier.order_ids,
