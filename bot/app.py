@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -43,7 +42,6 @@ from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
 from bot.detections.detection import BUILT_IN, LEDGER, Loaded
 from bot.detections.following import DetectionFolders, FolderChange
-from bot.detections.redash_map import MappedQuery, read_redash_map
 from bot.domain.clock import Clock, WallClock
 from bot.domain.errors import SayableError
 from bot.executor import Executor
@@ -77,14 +75,20 @@ from bot.locale import use_glossary
 from bot.market.adopting import BY_HAND, MixedMarket
 from bot.market.api import MarketApi
 from bot.market.dry_run import DryRunMarket
-from bot.market.ledger_reader import LedgerReader
 from bot.market.mapped import MappedMarket
 from bot.market.marketplace import Marketplace
 from bot.market.reader import MarketReader, MarketUnreachableError
-from bot.market.redash import RedashApi
-from bot.market.selecting import Limits as SelectLimits
 from bot.market.verb_map import Auth, VerbMap
 from bot.market.verb_map_file import read_verb_map
+from bot.parts import (
+    HTTP_TIMEOUT,
+    detection_folders,
+    ledger_reader_of,
+    redash_api_of,
+    redash_queries_of,
+    secret_of,
+    select_limits,
+)
 from bot.publisher import CHANNEL_LOCALE, Limits, Publisher
 from bot.settings import Settings, read_secret, require
 
@@ -111,7 +115,6 @@ FOLLOW_POLICY_S = 5.0
 """How soon each process goes on under a policy that was adopted in another one."""
 REDASH_EVENTS_S = 5.0
 """How soon an event of Redash that failed is looked at again, at the earliest; a new one is at once."""
-HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +152,7 @@ class Bot:
             logger.warning("a dry run: everything is shown and recorded, and nothing is changed")
             self._api = DryRunMarket(self._api)
         self._reader = MarketReader(
-            _secret(settings.market_database_url),
+            secret_of(settings.market_database_url),
             settings.market_schema,
             admin_urls=verb_map.admin_urls if verb_map else {},
         )
@@ -175,12 +178,12 @@ class Bot:
             authorized=AuthorizeResult(
                 enterprise_id=None,
                 team_id=identity.team_id,
-                bot_token=_secret(settings.slack_bot_token),
+                bot_token=secret_of(settings.slack_bot_token),
                 bot_id=identity.bot_id,
                 bot_user_id=identity.user_id,
             ),
             desk=desk,
-            signing_secret=_secret(settings.slack_signing_secret) or "unused-in-socket-mode",
+            signing_secret=secret_of(settings.slack_signing_secret) or "unused-in-socket-mode",
         )
         self._step_up = _step_up_pages(settings, room, client, session)
         self._executor = Executor(room, self._api)
@@ -501,13 +504,13 @@ async def running_parts(
     policy = read_policy(settings.policy_file or DEFAULT_POLICY, registry())
     folders = DetectionFolders(detection_folders(settings), actions=registry(), still=[BUILT_IN])
     engine = create_engine(
-        _secret(settings.database_url), pool_size=10, max_overflow=10, pool_pre_ping=True
+        secret_of(settings.database_url), pool_size=10, max_overflow=10, pool_pre_ping=True
     )
     try:
         await check_ledger(engine)
         async with aiohttp.ClientSession(timeout=HTTP_TIMEOUT) as session:
             client = AsyncWebClient(
-                token=_secret(settings.slack_bot_token),
+                token=secret_of(settings.slack_bot_token),
                 base_url=_with_slash(settings.slack_api_url),
                 session=session,
                 # The SDK's own retry would post twice after a dropped connection.
@@ -518,7 +521,7 @@ async def running_parts(
                 engine=engine,
                 clock=clock or WallClock(),
                 policy=policy,
-                bell=Bell(_secret(settings.database_url), TOPICS),
+                bell=Bell(secret_of(settings.database_url), TOPICS),
                 channel=settings.alert_channel or "",
                 security_channel=settings.security_channel or "",
                 dry_run=settings.dry_run,
@@ -554,14 +557,14 @@ async def room_of(settings: Settings) -> AsyncIterator[Room]:
         SayableError: a setting is missing or wrong, or the ledger is not migrated.
     """
     require(settings, "alert_channel", "database_url")
-    engine = create_engine(_secret(settings.database_url), poolclass=NullPool)
+    engine = create_engine(secret_of(settings.database_url), poolclass=NullPool)
     try:
         await check_ledger(engine)
         yield Room(
             engine=engine,
             clock=WallClock(),
             policy=read_policy(settings.policy_file or DEFAULT_POLICY, registry()),
-            bell=Bell(_secret(settings.database_url), TOPICS),
+            bell=Bell(secret_of(settings.database_url), TOPICS),
             channel=settings.alert_channel or "",
             security_channel=settings.security_channel or "",
             dry_run=settings.dry_run,
@@ -598,7 +601,9 @@ def marketplace_of(
     if settings.market_api_url is None and mapped is not None:
         return mapped
     require(settings, "market_api_url", "market_api_token")
-    contract = MarketApi(session, settings.market_api_url or "", _secret(settings.market_api_token))
+    contract = MarketApi(
+        session, settings.market_api_url or "", secret_of(settings.market_api_token)
+    )
     return contract if mapped is None else MixedMarket(mapped, contract)
 
 
@@ -688,58 +693,6 @@ async def _remembered(engine: AsyncEngine, reason: str) -> Identity:
     return Identity(team_id=team_id, user_id=user_id, bot_id=bot_id)
 
 
-def detection_folders(settings: Settings) -> Sequence[Path]:
-    """The built-in detections, and the operators' own where there are some.
-
-    Raises:
-        SayableError: DETECTIONS_DIR is no folder.
-    """
-    if settings.detections_dir is None:
-        return [BUILT_IN]
-    if not settings.detections_dir.is_dir():
-        raise SayableError(
-            f"DETECTIONS_DIR names {settings.detections_dir}, which is no folder: make it, or unset the setting."
-        )
-    return [BUILT_IN, settings.detections_dir]
-
-
-def redash_queries_of(settings: Settings) -> tuple[MappedQuery, ...]:
-    """The queries of the Redash map; none where there is no map.
-
-    Raises:
-        SayableError: the map is wrong, or Redash is set up only in part.
-    """
-    if settings.redash_map is None:
-        if settings.redash_url is not None or settings.redash_webhook_secret is not None:
-            require(settings, "redash_map")
-        return ()
-    require(settings, "redash_url")
-    queries = read_redash_map(settings.redash_map, actions=registry())
-    if settings.redash_api_key is None and any(one.key_env is None for one in queries):
-        require(settings, "redash_api_key")
-    return queries
-
-
-def redash_api_of(
-    settings: Settings, queries: Sequence[MappedQuery], session: aiohttp.ClientSession
-) -> RedashApi:
-    """The Redash that the settings name.
-
-    Raises:
-        SayableError: a key is missing.
-    """
-    require(settings, "redash_url")
-    return RedashApi(
-        session,
-        settings.redash_url or "",
-        _secret(settings.redash_api_key) or None,
-        query_keys={
-            one.query_id: read_secret(one.key_env) for one in queries if one.key_env is not None
-        },
-        largest=settings.detection_bytes,
-    )
-
-
 def redash_desk_of(
     settings: Settings,
     reader: MarketReader,
@@ -798,23 +751,8 @@ def redash_door_of(settings: Settings, room: Room) -> RedashDoor | None:
     return RedashDoor(
         partial(store_webhook, room),
         user=settings.redash_webhook_user or "",
-        password=_secret(settings.redash_webhook_password),
-        secret=_secret(settings.redash_webhook_secret),
-    )
-
-
-def ledger_reader_of(settings: Settings) -> LedgerReader | None:
-    """What detections over our own ledger read through; None where no role was made for it."""
-    url = _secret(settings.database_reader_url)
-    return LedgerReader(url) if url else None
-
-
-def select_limits(settings: Settings) -> SelectLimits:
-    """What one run of a detection may cost at most."""
-    return SelectLimits(
-        seconds=settings.detection_seconds,
-        rows=settings.detection_rows,
-        bytes=settings.detection_bytes,
+        password=secret_of(settings.redash_webhook_password),
+        secret=secret_of(settings.redash_webhook_secret),
     )
 
 
@@ -841,7 +779,7 @@ def identity_provider(settings: Settings, session: aiohttp.ClientSession) -> Ide
         session,
         issuer=settings.oidc_issuer or "",
         client_id=settings.oidc_client_id or "",
-        client_secret=_secret(settings.oidc_client_secret) or None,
+        client_secret=secret_of(settings.oidc_client_secret) or None,
         redirect_uri=(settings.public_url or "").rstrip("/") + STEP_UP_BACK,
         acr=settings.oidc_acr,
     )
@@ -865,14 +803,10 @@ def _step_up_pages(
 def _socket_handler(
     app: AsyncApp, settings: Settings, client: AsyncWebClient
 ) -> AsyncSocketModeHandler:
-    token = _secret(settings.slack_app_token)
+    token = secret_of(settings.slack_app_token)
     return AsyncSocketModeHandler(
         app, token, web_client=AsyncWebClient(token=token, base_url=client.base_url)
     )
-
-
-def _secret(value: object) -> str:
-    return value.get_secret_value() if hasattr(value, "get_secret_value") else ""
 
 
 def _with_slash(url: str) -> str:

@@ -15,7 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
-from bot import app
+from bot import app, parts
 from bot.actions import registry
 from bot.cards.glossary import read_glossary
 from bot.cases.pausing import scopes_of
@@ -116,11 +116,13 @@ def _night_problems(settings: Settings, policy: Policy) -> Iterator[str]:
     """Detections that the policy lets hold at night and that would never do it."""
     if policy.file.off_hours is None:
         return
-    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    loaded = load_detections(parts.detection_folders(settings), actions=registry())
     known = {detection.name: detection for detection in loaded.detections}
     # A map that is wrong is told where Redash is tried.
     with suppress(SayableError):
-        known.update({one.detection.name: one.detection for one in app.redash_queries_of(settings)})
+        known.update(
+            {one.detection.name: one.detection for one in parts.redash_queries_of(settings)}
+        )
     for name in policy.file.off_hours.detections:
         if name not in known:
             near = get_close_matches(name, known, 1)
@@ -153,7 +155,7 @@ async def _examine_glossary(settings: Settings) -> str:
 
 
 async def _examine_detections(settings: Settings) -> str:
-    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    loaded = load_detections(parts.detection_folders(settings), actions=registry())
     if loaded.problems:
         raise SayableError("; ".join(problem.sentence for problem in loaded.problems))
     return f"{len(loaded.detections)} detections"
@@ -175,12 +177,12 @@ async def _examine_provider(settings: Settings) -> str:
 
 
 async def _examine_redash(settings: Settings) -> str:
-    queries = app.redash_queries_of(settings)
+    queries = parts.redash_queries_of(settings)
     if not queries:
         return "none: no queries of Redash are detections"
     problems = []
-    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
-        api = app.redash_api_of(settings, queries, session)
+    async with aiohttp.ClientSession(timeout=parts.HTTP_TIMEOUT) as session:
+        api = parts.redash_api_of(settings, queries, session)
         try:
             if api.sees_alerts:
                 await api.alerts()
@@ -244,9 +246,9 @@ async def _examine_anchors(settings: Settings) -> str:
 
 
 async def _examine_ledger_reader(settings: Settings) -> str:
-    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    loaded = load_detections(parts.detection_folders(settings), actions=registry())
     wanting = [one.name for one in loaded.detections if one.source == LEDGER]
-    reader = app.ledger_reader_of(settings)
+    reader = parts.ledger_reader_of(settings)
     if reader is None:
         if wanting:
             raise SayableError(
@@ -284,7 +286,7 @@ async def _examine_grants(settings: Settings) -> AsyncIterator[Diagnosis]:
 
 async def _examine_marketplace(settings: Settings) -> str:
     verb_map = app.verb_map_of(settings)
-    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
+    async with aiohttp.ClientSession(timeout=parts.HTTP_TIMEOUT) as session:
         marketplace = app.marketplace_of(settings, verb_map, session)
         try:
             offered = await marketplace.capabilities()
@@ -342,7 +344,7 @@ async def _examine_slack(settings: Settings, policy: Policy | None) -> AsyncIter
         yield Diagnosis(what="slack", problem=str(error))
         return
     token = settings.slack_bot_token
-    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
+    async with aiohttp.ClientSession(timeout=parts.HTTP_TIMEOUT) as session:
         client = AsyncWebClient(
             token=token.get_secret_value() if token else "",
             base_url=settings.slack_api_url.rstrip("/") + "/",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 
 import click
@@ -12,9 +10,6 @@ from bot.cli.kit import cli
 from bot.domain.errors import SayableError
 
 __all__ = ["cli", "main"]
-
-for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
-    importlib.import_module(_module.name)
 
 
 def main() -> None:

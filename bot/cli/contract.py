@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import click
 
-from bot import app
+from bot import parts
 from bot.cli.kit import (
     WRONG,
     cli,
@@ -119,7 +119,7 @@ async def _test_contract(
     tell: Callable[[CheckResult], None] | None,
 ) -> list[CheckResult]:
     results = []
-    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
+    async with aiohttp.ClientSession(timeout=parts.HTTP_TIMEOUT) as session:
         async for result in _test_of(session, url, token_env, verb_map_file, given).run():
             results.append(result)
             if tell is not None:

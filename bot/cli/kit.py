@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -25,7 +26,48 @@ WRONG = 1
 """Exit code of a check that found something wrong; 2 is wrong usage or settings."""
 
 
+class Commands(click.Group):
+    """Reads a command's module when the command is asked for: reading all takes longer than most commands do."""
+
+    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
+        """Args:
+        homes: the module of this package that each command stands in.
+        """
+        super().__init__(*args, **kwargs)
+        self._homes = homes
+
+    def get_command(  # type: ignore[explicit-override] # typing has it from 3.12 on
+        self, ctx: click.Context, name: str
+    ) -> click.Command | None:
+        if name in self._homes:
+            importlib.import_module(f"{__package__}.{self._homes[name]}")
+        return super().get_command(ctx, name)
+
+    def list_commands(  # type: ignore[explicit-override]
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click gives it
+    ) -> list[str]:
+        return sorted(self._homes)
+
+
 @click.group(
+    cls=Commands,
+    homes={
+        "access": "access",
+        "audit": "audit",
+        "contract": "contract",
+        "db": "databases",
+        "demo": "running",
+        "digest": "digest",
+        "doctor": "running",
+        "manifest": "manifest",
+        "market": "databases",
+        "migrate": "databases",
+        "pause": "braking",
+        "resume": "braking",
+        "rules": "rules",
+        "run": "running",
+    },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Start here:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from bot import app
+from bot import parts
 from bot.actions import registry
 from bot.cli.kit import (
     POSTGRES_DIR,
     WRONG,
+    Commands,
     cli,
     run_async,
 )
@@ -29,7 +30,19 @@ from bot.market.selecting import SelectFault
 from bot.settings import Settings, read_settings
 
 
-@cli.group()
+@cli.group(
+    cls=Commands,
+    homes={
+        "backtest": "rules_backtest",
+        "check": "rules",
+        "explain": "rules_explain",
+        "import-redash": "rules_import_redash",
+        "list": "rules",
+        "new": "rules_new",
+        "test": "rules",
+        "try": "rules_try",
+    },
+)
 def rules() -> None:
     """The detections: list, check and test them."""
 
@@ -89,7 +102,7 @@ async def _ask(
     """What the marketplace has, and what the runs of each detection would cost it."""
     url = settings.market_database_url
     market = MarketReader(url.get_secret_value(), settings.market_schema) if url else None
-    ledger = app.ledger_reader_of(settings)
+    ledger = parts.ledger_reader_of(settings)
     costs: dict[str, list[str]] = {}
     for detection in loaded.detections:
         reader = ledger if detection.source == LEDGER else market
@@ -139,7 +152,7 @@ async def _prove(detections: list[Detection]) -> list[TestResult]:
 
 def _load(settings: Settings, files: tuple[Path, ...]) -> Loaded:
     if not files:
-        return load_detections(app.detection_folders(settings), actions=registry())
+        return load_detections(parts.detection_folders(settings), actions=registry())
     detections: list[Detection] = []
     problems: list[Problem] = []
     for path in files:

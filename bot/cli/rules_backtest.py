@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bot.actions import registry
-from bot.app import detection_folders
 from bot.cli.kit import POSTGRES_DIR, run_async
 from bot.cli.rules import rules
 from bot.detections.backtesting import Backtest, Measured, Score, judge, play
@@ -27,6 +26,7 @@ from bot.detections.proving import CONTRACT_FILE
 from bot.detections.replaying import ARCHIVE, filled_columns, replay, scratch_schemas, write_changes
 from bot.domain.errors import SayableError
 from bot.domain.subjects import SubjectKind
+from bot.parts import detection_folders
 from bot.settings import read_settings
 
 if TYPE_CHECKING:

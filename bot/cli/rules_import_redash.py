@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import click
 
-from bot import app
+from bot import parts
 from bot.actions import registry
 from bot.cli.kit import run_async
 from bot.cli.rules import rules
@@ -52,10 +52,10 @@ def rules_import_redash(query_id: int, out: Path | None) -> None:
 
 
 async def _draft(settings: Settings, query_id: int) -> Draft:
-    queries = app.redash_queries_of(settings) if settings.redash_map is not None else ()
+    queries = parts.redash_queries_of(settings) if settings.redash_map is not None else ()
     mapped = {one.query_id: one for one in queries}.get(query_id)
-    async with aiohttp.ClientSession(timeout=app.HTTP_TIMEOUT) as session:
-        api = app.redash_api_of(settings, queries, session)
+    async with aiohttp.ClientSession(timeout=parts.HTTP_TIMEOUT) as session:
+        api = parts.redash_api_of(settings, queries, session)
         try:
             info = await api.query(query_id)
         except RedashFault as fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot import app
+from bot import parts
 from bot.actions import registry
 from bot.detections.detection import LEDGER, Detection
 from bot.detections.loading import load_detection, load_detections
@@ -25,7 +25,7 @@ def the_detection(settings: Settings, name: str) -> Detection:
         if isinstance(found, Detection):
             return found
         raise SayableError("\n".join(problem.sentence for problem in found))
-    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    loaded = load_detections(parts.detection_folders(settings), actions=registry())
     for detection in loaded.detections:
         if detection.name == name:
             return detection
@@ -38,7 +38,7 @@ def the_detection(settings: Settings, name: str) -> Detection:
 def reader_of(settings: Settings, detection: Detection) -> MarketReader | LedgerReader | None:
     """What the detection reads through; None where no setting says it."""
     if detection.source == LEDGER:
-        return app.ledger_reader_of(settings)
+        return parts.ledger_reader_of(settings)
     url = settings.market_database_url
     return MarketReader(url.get_secret_value(), settings.market_schema) if url else None
 

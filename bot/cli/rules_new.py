@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bot import app
+from bot import parts
 from bot.actions import registry
 from bot.cli.rules import rules
 from bot.detections.loading import load_detections
@@ -41,7 +41,7 @@ def rules_new(name: str, *, subject: str, folder: Path | None) -> None:
         )
     if not folder.is_dir():
         raise SayableError(f"{folder} is no folder: make it first.")
-    loaded = load_detections(app.detection_folders(settings), actions=registry())
+    loaded = load_detections(parts.detection_folders(settings), actions=registry())
     if any(one.name == name for one in loaded.detections):
         raise SayableError(f"There is a detection {name} already: choose another name.")
     sql, test = write_start(folder, name, SubjectKind(subject))

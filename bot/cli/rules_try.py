@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bot import app
+from bot import parts
 from bot.actions import registry
 from bot.cards.case_card import CardMessage, case_card
 from bot.cases.placing import subjects_of
@@ -94,7 +94,7 @@ async def _try(
     now = datetime.now(UTC)
     try:
         tried = await try_out(
-            detection, reader, now=now, past=past, limits=app.select_limits(settings)
+            detection, reader, now=now, past=past, limits=parts.select_limits(settings)
         )
     except DetectionFault as fault:
         raise SayableError(str(fault)) from fault
