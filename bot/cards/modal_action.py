@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import tzinfo
 
 from bot.cards.blocks import (
@@ -26,16 +26,14 @@ from bot.cards.plan_words import (
     undo_sentences,
 )
 from bot.cards.wording import action_sentence, counts_of, post_words, status_words, verb_name
+from bot.cases.selecting import PAGE, choosable, ticked_at_first
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView, MemberFacts
-from bot.domain.plans import Plan
+from bot.domain.plans import Plan, Selection
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.text import user_text
 from bot.domain.verbs import VERB_SUBJECT, Verb
 from bot.locale import N_, Messages
-
-MOST_CHOICES = 50
-"""With more members than this there is nothing to tick: all of them, or the case's own buttons."""
 
 _TARGETS = {
     SubjectKind.ORDER: N_("Orders"),
@@ -56,13 +54,15 @@ def action_modal(
     messages: Messages,
     tz: tzinfo,  # noqa: ARG001 - every modal is drawn with the same things
     changed: bool = False,
+    picked: Selection | None = None,
 ) -> Block:
     """What will happen, to whom, with which money and messages, and what can be taken back.
 
     Args:
+        picked: whom it is for was chosen before, among many; the others are left out.
         changed: the plan is another than the one that was shown before; nothing was done under that.
     """
-    allowed = [plan for plan in plans if plan.allowed]
+    allowed = [p for p in plans if p.allowed and (picked is None or p.subject in picked.chosen)]
     required = {use.verb for use in action.uses if not use.optional}
     # What merely would come along and has nothing to do would read as if the action itself were refused.
     idle = [p for p in plans if p.verb not in required and p.refusal_code == "nothing_to_remove"]
@@ -82,11 +82,15 @@ def action_modal(
             blocks.append(_list(messages.t("Not possible:"), refused))
         blocks.append(case_line(view, messages))
         return modal(action.name, blocks, messages=messages)
-    ticked = _ticked_at_first(action, view, allowed)
+    ticked = allowed if picked is not None else ticked_at_first(action, view, allowed)
     blocks += _consequences(action, view, ticked, second_person=second_person, messages=messages)
     if refused:
         blocks.append(_list(messages.t("Not possible:"), refused))
-    blocks += _choices(action, view, allowed, ticked, messages)
+    if picked is None:
+        blocks += member_checkboxes(
+            view, choosable(allowed), {plan.subject for plan in ticked}, messages
+        )
+    blocks += _optional_verbs(action, allowed, ticked, messages)
     if action.reasons:
         blocks.append(reason_select(action.reasons, messages))
     blocks += [note(messages), case_line(view, messages)]
@@ -95,24 +99,8 @@ def action_modal(
         blocks,
         messages=messages,
         submit=messages.t("Request approval") if second_person else messages.t("Carry out"),
-        meta=meta_of(view, plan_set_id=plan_set_id),
+        meta=meta_of(view, plan_set_id=plan_set_id, picked=picked),
     )
-
-
-def _ticked_at_first(action: Action, view: CaseView, allowed: Sequence[Plan]) -> list[Plan]:
-    """What stands ticked when the modal opens: of an optional verb only those whom a finding accuses.
-
-    An account that merely came along, such as the other side of an order that somebody named, is never
-    suspended by not looking.
-    """
-    optional = {use.verb for use in action.uses if use.optional}
-    accused = {id_ for finding in view.findings for id_ in finding.account_ids}
-    accused |= {member.subject.id for member in view.members if member.is_subject}
-    chosen = [p for p in allowed if p.verb not in optional or p.subject.id in accused]
-    if len({plan.subject for plan in allowed}) > MOST_CHOICES and len(chosen) < len(allowed):
-        # Nobody can be unticked one by one there, so the whole verb waits to be ticked.
-        return [plan for plan in allowed if plan.verb not in optional]
-    return chosen
 
 
 def _consequences(
@@ -148,35 +136,44 @@ def _consequences(
         yield context([text])
 
 
-def _choices(
-    action: Action,
+def member_checkboxes(
     view: CaseView,
-    allowed: Sequence[Plan],
-    ticked: Sequence[Plan],
+    subjects: Sequence[Subject],
+    chosen: Collection[Subject],
     messages: Messages,
+    *,
+    name: str = "targets",
 ) -> Iterator[Block]:
-    """Whom it is for, as far as that can be chosen, and the verbs that may be left out."""
-    subjects = list(dict.fromkeys(plan.subject for plan in allowed))
-    chosen = {plan.subject for plan in ticked}
+    """At most a page of members to tick, in groups of one kind.
+
+    Args:
+        name: how the ids of the blocks begin. Slack keeps what a person ticked in a block of a known id,
+            whatever is drawn in it later.
+    """
     facts = {member.subject: member.facts for member in view.members}
     # A subject whose id does not fit into an option's value cannot be told apart when it comes back.
-    if len(subjects) <= MOST_CHOICES and all(len(_value(s)) <= OPTION_VALUE for s in subjects):
-        number = 0
-        for kind in SubjectKind:
-            mine = [subject for subject in subjects if subject.kind is kind]
-            for start in range(0, len(mine), CHECKBOXES):
-                part = mine[start : start + CHECKBOXES]
-                options = [_option(s, facts.get(s, MemberFacts()), messages) for s in part]
-                yield checkboxes(
-                    messages.t(_TARGETS[kind]),
-                    block_id="targets" if number == 0 else f"targets_{number}",
-                    action_id="targets",
-                    options=options,
-                    ticked=[
-                        one for one, subject in zip(options, part, strict=True) if subject in chosen
-                    ],
-                )
-                number += 1
+    if len(subjects) > PAGE or any(len(_value(s)) > OPTION_VALUE for s in subjects):
+        return
+    number = 0
+    for kind in SubjectKind:
+        mine = [subject for subject in subjects if subject.kind is kind]
+        for start in range(0, len(mine), CHECKBOXES):
+            part = mine[start : start + CHECKBOXES]
+            options = [_option(s, facts.get(s, MemberFacts()), messages) for s in part]
+            yield checkboxes(
+                messages.t(_TARGETS[kind]),
+                block_id=name if number == 0 else f"{name}_{number}",
+                action_id="targets",
+                options=options,
+                ticked=[one for one, s in zip(options, part, strict=True) if s in chosen],
+            )
+            number += 1
+
+
+def _optional_verbs(
+    action: Action, allowed: Sequence[Plan], ticked: Sequence[Plan], messages: Messages
+) -> Iterator[Block]:
+    """The verbs that may be left out."""
     verbs = [use.verb for use in action.uses if use.optional]
     offered = [verb for verb in verbs if any(plan.verb is verb for plan in allowed)]
     if offered:

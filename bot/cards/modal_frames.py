@@ -19,6 +19,7 @@ from bot.cards.blocks import (
 )
 from bot.cards.wording import cap_words, case_name, case_title, size_of
 from bot.domain.cases import CaseView, OperationState
+from bot.domain.plans import Selection
 from bot.domain.verbs import Verb
 from bot.locale import N_, Messages
 
@@ -75,14 +76,19 @@ def modal(
 
 
 def meta_of(
-    view: CaseView, *, plan_set_id: str | None = None, decision_id: str | None = None
+    view: CaseView,
+    *,
+    plan_set_id: str | None = None,
+    decision_id: str | None = None,
+    picked: Selection | None = None,
 ) -> Block:
-    """What comes back with a submission: ids and the version, nothing else."""
+    """What comes back with a submission: ids, the version, and which revision of a selection was shown."""
     return {
         "case": view.case_id,
         "version": view.version,
         "plans": plan_set_id,
         "decision": decision_id,
+        **({} if picked is None else {"picked": picked.revision}),
     }
 
 

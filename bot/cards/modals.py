@@ -15,12 +15,15 @@ from bot.cards.modal_emergency import break_glass_modal, review_modal
 from bot.cards.modal_frames import dismiss_modal, loading_modal, message_modal
 from bot.cards.modal_hold import extend_hold_modal
 from bot.cards.modal_refund import refund_modal
+from bot.cards.modal_select import SELECT, selection_modal
+from bot.cases.selecting import Picked
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView
-from bot.domain.plans import Plan
+from bot.domain.plans import Plan, Selection
 from bot.locale import Messages
 
 __all__ = [
+    "SELECT",
     "action_modal",
     "approve_modal",
     "break_glass_modal",
@@ -35,6 +38,7 @@ __all__ = [
     "refund_modal",
     "reject_modal",
     "review_modal",
+    "selection_modal",
 ]
 
 
@@ -48,8 +52,16 @@ def plan_modal(
     messages: Messages,
     tz: tzinfo,
     changed: bool = False,
+    selection: Selection | None = None,
 ) -> Block:
-    """The modal of an action over its plans; a refund asks for an amount, all others whom it is for."""
+    """The modal of an action over its plans; a refund asks for an amount, all others whom it is for.
+
+    Args:
+        selection: of too many for one modal, who is ticked: they are chosen first.
+    """
+    if selection is not None:
+        picked = Picked(view=view, plans=tuple(plans), selection=selection, page=0)
+        return selection_modal(action, picked, messages=messages, changed=changed)
     if action.name == "refund":
         return refund_modal(
             action,

@@ -151,6 +151,7 @@ async def queue_operations(
     plans = {(plan.verb, plan.subject): plan for plan in decision.plans}
     facts = {member.subject: member.facts for member in view.members}
     classes = await people.read_capabilities(conn)
+    new: list[operations.NewOperation] = []
     for verb, subject in decision.targets:
         plan = plans.get((verb, subject))
         body: dict[str, object] = {
@@ -167,8 +168,7 @@ async def queue_operations(
         if plan is not None and plan.token is not None:
             body["plan_token"] = plan.token
         capability = classes.get(verb)
-        await operations.insert_operation(
-            conn,
+        new.append(
             operations.NewOperation(
                 operation_id=f"op_{uuid4().hex}",
                 decision_id=decision.decision_id,
@@ -182,8 +182,9 @@ async def queue_operations(
                 amount=amount,
                 currency=facts[subject].currency if subject in facts else None,
                 starts_at=decision.starts_at,
-            ),
+            )
         )
+    await operations.insert_operations(conn, new)
 
 
 def circumstances(person: Person | None, view: CaseView | None) -> dict[str, object]:

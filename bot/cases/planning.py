@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from bot.actions import registry
@@ -11,10 +11,11 @@ from bot.cases.caps import caps_left
 from bot.cases.freezing import Choice
 from bot.cases.gate import may_open_modal, needs_second_person
 from bot.cases.room import Press, Room, know
+from bot.cases.selecting import begin
 from bot.cases.targets import Target, params_of, targets_of
 from bot.domain.actions import Action
 from bot.domain.cases import CaseView
-from bot.domain.plans import Plan
+from bot.domain.plans import Plan, Selection
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.subjects import Subject
 from bot.domain.verbs import Verb
@@ -35,6 +36,8 @@ class Prepared:
     plan_set_id: str
     plans: tuple[Plan, ...]
     second_person: bool
+    selection: Selection | None = None
+    """Where there are too many for one modal: whom it is for is chosen first."""
 
 
 async def fetch_plans(
@@ -77,6 +80,7 @@ async def prepare(
     *,
     only: Subject | None = None,
     amount: int | None = None,
+    kept: Collection[Subject] | None = None,
     timeout_s: float = PLAN_TIMEOUT_S,
 ) -> Prepared | Refusal:
     """Fetch and keep the plans of an action for a case, for a modal to show to this person.
@@ -84,6 +88,7 @@ async def prepare(
     Args:
         only: of this member alone among those of its kind; what comes along with it stays.
         amount: of a refund that is not of all that is left.
+        kept: whom this person had chosen among many, under plans that are out of date now.
         timeout_s: how long the marketplace may take; a submission has no more than Slack waits for.
     """
     view = await may_open_modal(room, press, action_name)
@@ -114,6 +119,7 @@ async def prepare(
             shown_to=press.user_id,
             plans=plans,
         )
+        selection = await begin(conn, view, action, plans, plan_set_id, kept=kept)
         second_person = await needs_second_person(conn, room, person, view, action_name, plans)
         left = await caps_left(conn, room.policy, [action_name], press.user_id)
         view = replace(view, caps_left=left)
@@ -122,6 +128,7 @@ async def prepare(
         plan_set_id=plan_set_id,
         plans=plans,
         second_person=second_person,
+        selection=selection,
     )
 
 

@@ -123,20 +123,18 @@ async def _store_after(
     conn: AsyncConnection, operation: ClaimedOperation, after: Mapping[str, object]
 ) -> None:
     """Put what the marketplace says that it changed on the member, so that the card need not wait."""
-    view = await cases.read_view(conn, operation.case_id)
-    for member in view.members if view else ():
-        if member.subject == operation.subject:
-            known: dict[str, Any] = {
-                name: after[name]
-                for name in ("status", "held_at", "canceled_at", "suspended_at", "shipped_at")
-                if name in after
-            }
-            if operation.verb in _STATUS_OF_POSTS:
-                known["status"] = _STATUS_OF_POSTS[operation.verb]
-            if known:
-                parsed = from_json(known, MemberFacts)
-                facts = replace(member.facts, **{name: getattr(parsed, name) for name in known})
-                await cases.store_facts(conn, operation.case_id, member.subject, facts)
+    known: dict[str, Any] = {
+        name: after[name]
+        for name in ("status", "held_at", "canceled_at", "suspended_at", "shipped_at")
+        if name in after
+    }
+    if operation.verb in _STATUS_OF_POSTS:
+        known["status"] = _STATUS_OF_POSTS[operation.verb]
+    facts = await cases.read_facts(conn, operation.case_id, operation.subject) if known else None
+    if facts is not None:
+        parsed = from_json(known, MemberFacts)
+        facts = replace(facts, **{name: getattr(parsed, name) for name in known})
+        await cases.store_facts(conn, operation.case_id, operation.subject, facts)
 
 
 async def _tell(conn: AsyncConnection, operation: ClaimedOperation, result: Result) -> None:

@@ -34,6 +34,15 @@ class PlanMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Whom a person has chosen so far among those whom a set of plans is about; each change counts `revision` up."""
+
+    plan_set_id: str
+    chosen: frozenset[Subject]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Affected:
     """Somebody else whom the verb touches."""
 

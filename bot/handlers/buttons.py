@@ -13,6 +13,7 @@ from bot.actions import registry
 from bot.cards import answers, modals
 from bot.cards.answers import Answer
 from bot.cards.case_card import case_card
+from bot.cards.modal_refund import parse_amount
 from bot.cases.deciding import Decided, decide, stop_rest
 from bot.cases.freezing import Choice
 from bot.cases.gate import EXTEND_HOLD, KEEP, may_open_modal
@@ -22,6 +23,7 @@ from bot.cases.opening import claim_case
 from bot.cases.planning import prepare, read_case
 from bot.cases.queueing import take_next
 from bot.cases.room import Press
+from bot.cases.selecting import BELOW, STEPS, main_currency, turn
 from bot.cases.taking_back import take_back
 from bot.cases.undoing import refuse_if_changed
 from bot.detections.detection import Text
@@ -60,6 +62,9 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
     """Decide, or open a modal, then acknowledge; every press gets exactly one answer."""
     if click.name == NEXT:
         await _next(desk, click, ack)
+        return
+    if click.name in STEPS:
+        await _turn_page(desk, click, ack)
         return
     if click.proposal_id is not None:
         await on_proposal(desk, click, click.proposal_id, ack)
@@ -122,6 +127,35 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
             response_url=click.response_url,
             text=told(await desk.messages_of(click.user_id)),
         )
+
+
+async def _turn_page(desk: Desk, click: Click, ack: AsyncAck) -> None:
+    """Keep what is ticked on a page of many members, and draw the page that the button asks for."""
+    if click.press is None or click.picking is None or click.view_id is None:
+        await ack()
+        return
+    picking = click.picking
+    messages = await desk.messages_of(click.user_id)
+    least, said = None, None
+    if click.name == BELOW:
+        view = await read_case(desk.room, click.press.case_id)
+        currency = main_currency(view, [m.subject for m in view.members]) if view else None
+        least = parse_amount(picking.amount, currency) if currency else None
+        if least is None:
+            said = messages.t(
+                "Please type an amount in digits, such as 5000. Nothing was unticked."
+            )
+    turned = await turn(desk.room, click.press, picking, click.name, least=least)
+    await ack()
+    if isinstance(turned, Refusal):
+        sentence = await desk.sentence(click.user_id, turned)
+        shown = modals.message_modal(sentence, messages=messages)
+        desk.mend(turned)
+    else:
+        shown = modals.selection_modal(
+            registry()[picking.action], turned, messages=messages, said=said
+        )
+    desk.errands.start(desk.update_view(click.view_id, shown))
 
 
 async def _next(desk: Desk, click: Click, ack: AsyncAck) -> None:
@@ -277,6 +311,7 @@ async def _fill_in(
                     second_person=prepared.second_person,
                     messages=messages,
                     tz=desk.tz,
+                    selection=prepared.selection,
                 )
     await desk.update_view(view_id, filled)
 

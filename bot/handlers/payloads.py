@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.cases.room import Press
+from bot.cases.selecting import Picking
 from bot.domain.subjects import Subject, SubjectKind
 from bot.domain.verbs import Verb
 
@@ -52,6 +53,10 @@ class Click:
     response_url: str | None
     proposal_id: str | None = None
     """What a button of a proposal carries."""
+    view_id: str | None = None
+    """The modal that a button stands in."""
+    picking: Picking | None = None
+    """What stood ticked in it, where it is a page of many members."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,10 @@ class Submission:
     fields: Mapping[str, str]
     """Every other single value, by block id."""
     proposal_id: str | None = None
+    picking: Picking | None = None
+    """What stands ticked on a page of many members."""
+    picked: int | None = None
+    """The revision of a selection that a confirmation showed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +168,7 @@ def parse_click(body: Mapping[str, Any]) -> Click:
             chosen, _, value = str(pressed["selected_option"]["value"]).partition("|")
             action_id = PREFIX + chosen
         user_id = _id(body["user"]["id"])
+        view = body.get("view")
         proposal_id = _id(value) if str(value or "").startswith(PROPOSAL) else None
         return Click(
             user_id=user_id,
@@ -169,6 +179,8 @@ def parse_click(body: Mapping[str, Any]) -> Click:
             trigger_id=_optional(body.get("trigger_id")) or "",
             channel=_optional((body.get("channel") or {}).get("id")),
             response_url=_optional(body.get("response_url"), _LONGEST_TEXT),
+            view_id=_id(view["id"]) if view else None,
+            picking=_picking(view) if view else None,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise PayloadError("block_actions") from error
@@ -214,9 +226,39 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
             done=frozenset(done),
             shown=frozenset(_offered(view, "by_hand")),
             fields=singles,
+            picking=_picking(view),
+            picked=int(meta["picked"]) if "picked" in meta else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PayloadError("view_submission") from error
+
+
+def _picking(view: Mapping[str, Any]) -> Picking | None:
+    """Of a modal that shows one page of many members."""
+    meta = json.loads(view.get("private_metadata") or "{}")
+    if "page" not in meta:
+        return None
+    ticked: set[Subject] = set()
+    singles: dict[str, str] = {}
+    for block_id, state in _inputs(view):
+        if block_id.startswith("targets"):
+            ticked.update(
+                parse_subject(_text(one["value"])) for one in state.get("selected_options") or []
+            )
+        elif state.get("selected_option"):
+            singles[block_id] = _text(state["selected_option"]["value"])
+        elif state.get("value"):
+            singles[block_id] = _text(state["value"])
+    return Picking(
+        plan_set_id=_id(meta["plans"]),
+        action=_id(meta["action"]),
+        page=int(meta["page"]),
+        shown=frozenset(parse_subject(value) for value in _offered(view, "targets")),
+        ticked=frozenset(ticked),
+        amount=singles.get("amount", ""),
+        account=singles.get("account"),
+        redrawn=bool(meta.get("redrawn")),
+    )
 
 
 def parse_command(body: Mapping[str, Any]) -> CommandCall:

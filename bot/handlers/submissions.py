@@ -17,6 +17,7 @@ from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
 from bot.cases.holding import extend_hold
 from bot.cases.planning import RECHECK_TIMEOUT_S, prepare, shown_plans, still_as_shown
+from bot.cases.selecting import Picking, chosen_of, turn
 from bot.cases.targets import chosen
 from bot.cases.undoing import refuse_if_changed
 from bot.cases.working_by_hand import record_by_hand
@@ -76,6 +77,9 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
                 shown=submission.shown,
                 words=submission.fields.get("words", ""),
             )
+        case modals.SELECT if submission.picking is not None:
+            await _confirm(desk, submission, submission.picking, ack)
+            return
         case name if submission.proposal_id is not None:
             await on_words(desk, submission, name, submission.proposal_id, ack)
             return
@@ -90,7 +94,8 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
         case _:
             answer = Refusal(code=RefusalCode.UNKNOWN_BUTTON, case_id=press.case_id)
     if isinstance(answer, Decided):
-        await ack()
+        # A confirmation stands above the pages in which its members were chosen: all of it closes.
+        await ack(response_action=None if submission.picked is None else "clear")
         await desk.told(answer, name=submission.name, user_id=submission.user_id)
         return
     if answer.code in _AT_FIELD:
@@ -110,11 +115,18 @@ async def _decide(desk: Desk, submission: Submission) -> Decided | Refusal:
     if isinstance(plans, Refusal):
         return plans
     action = registry()[submission.name]
+    subjects = submission.ticked
+    if submission.picked is not None:
+        selection = await chosen_of(desk.room, submission.plan_set_id or "")
+        # What was shown in the confirmation, and nothing that was ticked since in another window.
+        if selection is None or selection.revision != submission.picked:
+            return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=submission.press.case_id)
+        subjects = selection.chosen
     # Unticked by default where the marketplace refuses; what it would refuse is never sent.
     targets = chosen(
         action,
         [(plan.verb, plan.subject) for plan in plans if plan.allowed],
-        subjects=submission.ticked,
+        subjects=subjects,
         options=submission.options,
     )
     choice = Choice(
@@ -130,6 +142,42 @@ async def _decide(desk: Desk, submission: Submission) -> Decided | Refusal:
     if not await still_as_shown(desk.api, choice):
         return Refusal(code=RefusalCode.PLAN_CHANGED, case_id=submission.press.case_id)
     return await decide(desk.room, submission.press, choice)
+
+
+async def _confirm(desk: Desk, submission: Submission, picking: Picking, ack: AsyncAck) -> None:
+    """Show what will happen to those who were chosen; the sum and the reason are the last look before it."""
+    messages = await desk.messages_of(submission.user_id)
+    picked = await turn(desk.room, submission.press, picking, None)
+    if isinstance(picked, Refusal):
+        await ack(response_action="update", view=await _message(desk, submission, picked))
+        desk.mend(picked)
+        return
+    action = registry()[picking.action]
+    needed = {use.verb for use in action.uses if not use.optional}
+    chosen = picked.selection.chosen
+    if not any(p.allowed and p.verb in needed and p.subject in chosen for p in picked.plans):
+        shown = modals.selection_modal(
+            action,
+            picked,
+            messages=messages,
+            said=messages.t(
+                "Nothing is ticked that this could be done to. Please tick at least one."
+            ),
+        )
+        await ack(response_action="update", view=shown)
+        return
+    shown = modals.action_modal(
+        action,
+        picked.view,
+        picked.plans,
+        plan_set_id=picking.plan_set_id,
+        second_person=picked.second_person,
+        messages=messages,
+        tz=desk.tz,
+        picked=picked.selection,
+    )
+    # Slack stacks three modals at the most.
+    await ack(response_action="update" if picking.redrawn else "push", view=shown)
 
 
 async def _refund(desk: Desk, submission: Submission) -> Decided | Refusal | dict[str, Any]:
@@ -204,6 +252,9 @@ async def _amount_refused(desk: Desk, submission: Submission, plan: Plan) -> dic
 async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
     """The same modal over the plan of this moment; nothing was done under the old one."""
     before = await shown_plans(desk.room, submission.press, submission.plan_set_id or "")
+    selection = None
+    if submission.picked is not None:
+        selection = await chosen_of(desk.room, submission.plan_set_id or "")
     # What was asked for one of its kind alone is not widened to the whole case.
     action = registry()[submission.name]
     needed = {use.verb for use in action.uses if not use.optional}
@@ -218,6 +269,7 @@ async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
         submission.press,
         submission.name,
         only=next(iter(subjects)) if len(subjects) == 1 else None,
+        kept=selection.chosen if selection is not None else None,
         timeout_s=RECHECK_TIMEOUT_S,
     )
     if isinstance(prepared, Refusal):
@@ -231,6 +283,7 @@ async def _show_new_plan(desk: Desk, submission: Submission) -> dict[str, Any]:
         messages=await desk.messages_of(submission.user_id),
         tz=desk.tz,
         changed=True,
+        selection=prepared.selection,
     )
 
 

@@ -416,6 +416,20 @@ async def is_judged_fraud(conn: AsyncConnection, subject: Subject) -> bool:
     return judged
 
 
+async def read_facts(
+    conn: AsyncConnection, case_id: int, subject: Subject
+) -> MemberFacts | None:
+    """What is known of one member; None where it is none of the case."""
+    facts = await conn.scalar(
+        text(
+            """SELECT facts FROM ledger.case_members
+                WHERE case_id = :case_id AND subject_kind = :kind AND subject_id = :id"""
+        ),
+        {"case_id": case_id, "kind": subject.kind.value, "id": subject.id},
+    )
+    return None if facts is None else from_json(facts, MemberFacts)
+
+
 async def store_facts(
     conn: AsyncConnection, case_id: int, subject: Subject, facts: MemberFacts
 ) -> None:

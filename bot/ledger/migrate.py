@@ -44,6 +44,7 @@ _GRANTS = {
         "rings",
         "ring_edges",
         "ring_pictures",
+        "selections",
     ),
     "SELECT, INSERT": (
         "plan_sets",

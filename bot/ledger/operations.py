@@ -64,7 +64,10 @@ class ClaimedOperation:
     """Decided in a dry run: recorded, and never sent."""
 
 
-async def insert_operation(conn: AsyncConnection, operation: NewOperation) -> None:
+async def insert_operations(conn: AsyncConnection, new: Sequence[NewOperation]) -> None:
+    """Queue them, in as many statements as one takes: a ring has hundreds."""
+    if not new:
+        return
     await conn.execute(
         text(
             """INSERT INTO ledger.operations (operation_id, decision_id, case_id, verb, subject_kind, subject_id,
@@ -73,21 +76,24 @@ async def insert_operation(conn: AsyncConnection, operation: NewOperation) -> No
                  :plan_token, :operation_class, :amount, :currency,
                  coalesce(cast(:starts_at AS timestamptz), clock_timestamp()))"""
         ),
-        {
-            "operation_id": operation.operation_id,
-            "decision_id": operation.decision_id,
-            "case_id": operation.case_id,
-            "verb": operation.verb.value,
-            "kind": operation.subject.kind.value,
-            "id": operation.subject.id,
-            "body": json.dumps(dict(operation.body), ensure_ascii=False),
-            "body_hash": canonical_hash(dict(operation.body)),
-            "plan_token": operation.plan_token,
-            "operation_class": operation.operation_class.value,
-            "amount": operation.amount,
-            "currency": operation.currency,
-            "starts_at": operation.starts_at,
-        },
+        [
+            {
+                "operation_id": operation.operation_id,
+                "decision_id": operation.decision_id,
+                "case_id": operation.case_id,
+                "verb": operation.verb.value,
+                "kind": operation.subject.kind.value,
+                "id": operation.subject.id,
+                "body": json.dumps(dict(operation.body), ensure_ascii=False),
+                "body_hash": canonical_hash(dict(operation.body)),
+                "plan_token": operation.plan_token,
+                "operation_class": operation.operation_class.value,
+                "amount": operation.amount,
+                "currency": operation.currency,
+                "starts_at": operation.starts_at,
+            }
+            for operation in new
+        ],
     )
 
 

@@ -55,6 +55,7 @@ APP = {
         "proposals",
         "ring_edges",
         "ring_pictures",
+        "selections",
         "rings",
         "role_spans",
         "step_ups",
