@@ -29,6 +29,7 @@ def main() -> int:
         flavour=chosen.flavour,
         hours=chosen.hours,
         step_minutes=chosen.step,
+        automatic=chosen.automatic,
         folder=TEMPORARY / f"mimawari-campaigns-{uuid.uuid4().hex}",
     )
     try:
@@ -73,6 +74,11 @@ def _parse() -> argparse.Namespace:
         "--step", type=float, default=5, help="market minutes until everybody has looked again"
     )
     parser.add_argument("--flavour", choices=sorted(FLAVOURS), default=DEFAULT.name)
+    parser.add_argument(
+        "--automatic",
+        action="store_true",
+        help="nobody is at work: every detection holds what it finds, and that is all",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="seeds at once")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--markdown", action="store_true", help="print tables for the docs")

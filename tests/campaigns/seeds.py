@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import yaml
+
+from bot.cases.policy import DEFAULT_POLICY
 from bot.playground.market.flavours import FLAVOURS
 from bot.playground.postgres import embedded_postgres
 from tests.campaigns.checks import find_faults
@@ -25,7 +28,24 @@ class Plan:
     flavour: str
     hours: float
     step_minutes: float
+    automatic: bool = False
+    """Nobody is at work: every detection holds what it finds, and that is all."""
     folder: Path
+
+
+def _holds_alone(path: Path) -> Path:
+    """The policy of the bot itself with every detection in automatic, under caps that nothing reaches."""
+    policy = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    policy["automatic"] = {
+        "caps": {"JPY": 1_000_000_000, "EUR": 1_000_000_000},
+        "count": 100_000,
+        "precision": 0.95,
+        "decided": 50,
+        "days": 90,
+        "every_detection": True,
+    }
+    path.write_text(yaml.safe_dump(policy), encoding="utf-8")
+    return path
 
 
 def play_alone(plan: Plan, seed: int) -> SeedFigures:
@@ -34,19 +54,29 @@ def play_alone(plan: Plan, seed: int) -> SeedFigures:
 
 
 async def play_seed(plan: Plan, seed: int) -> SeedFigures:
-    """Play it, with two people who approve what they are shown."""
+    """Play it, with two people who approve what they are shown, or with holds alone."""
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     step = timedelta(minutes=plan.step_minutes)
     async with (
         embedded_postgres(plan.folder, settings=FAST) as server,
-        a_shop(server, seed=seed, flavour=FLAVOURS[plan.flavour]) as shop,
+        a_shop(
+            server,
+            seed=seed,
+            flavour=FLAVOURS[plan.flavour],
+            policy_file=_holds_alone(plan.folder / f"policy-{seed}.yml")
+            if plan.automatic
+            else None,
+        ) as shop,
     ):
         desk = Desk(shop)
         since = shop.clock.now()
         began = time.monotonic()
         while shop.clock.now() - since < timedelta(hours=plan.hours):
             await shop.pass_time(step)
-            await desk.work()
+            if plan.automatic:
+                await shop.until_shown()
+            else:
+                await desk.work()
         await shop.until_shown()
         return await read_figures(
             shop,

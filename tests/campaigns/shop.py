@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging.handlers import QueueHandler
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -99,7 +100,9 @@ class Shop:
 
 
 @asynccontextmanager
-async def a_shop(server: Server, *, seed: int, flavour: Flavour) -> AsyncIterator[Shop]:
+async def a_shop(
+    server: Server, *, seed: int, flavour: Flavour, policy_file: Path | None = None
+) -> AsyncIterator[Shop]:
     """Fresh databases, the demo's marketplace at the start of this seed's story, and the real bot."""
     names = {"ledger": f"ledger_{flavour.name}_{seed}", "market": f"market_{flavour.name}_{seed}"}
     roles = {"ledger": (LEDGER_OWNER, LEDGER_APP), "market": (MARKET_OWNER, MARKET_READER)}
@@ -148,6 +151,7 @@ async def a_shop(server: Server, *, seed: int, flavour: Flavour) -> AsyncIterato
             timezone=flavour.zone.key,
             glossary_file=flavour.glossary_file,
             port=port,
+            policy_file=policy_file,
         )
         bot = await stack.enter_async_context(
             running_parts(settings, clock=clock, limits=LIMITS, pace=SLACK_SCALE, take_back_s=0)

@@ -10,6 +10,9 @@ from typing import TypeAlias
 from bot.playground.market.score import Tally
 from tests.campaigns.figures import SeedFigures
 
+ABUSE = frozenset({"refund_abuse"})
+"""Its orders are honest when they come: what is wrong is the refund that is asked for later."""
+
 Column: TypeAlias = tuple[str, Callable[[Sequence[Tally]], str]]
 
 Words: TypeAlias = Callable[[float], str]
@@ -91,6 +94,15 @@ def draw(results: Sequence[SeedFigures], *, markdown: bool) -> str:
             for number, tally in numbered.items():
                 rounds.setdefault((kind, str(number)), []).append(tally)
     parts = [
+        write(
+            (
+                "all of it",
+                "money held or cancelled before shipment",
+                "precision by orders",
+                "precision by money",
+            ),
+            [_whole(results, "every kind"), _whole(results, "without refund abuse", ABUSE)],
+        ),
         write(("kind", *_names(MONEY)), _rows(tallies, MONEY)),
         write(("kind", *_names(HARM)), _rows(tallies, HARM)),
         write(("kind", "round", *_names(ROUNDS)), _rows(dict(sorted(rounds.items())), ROUNDS)),
@@ -99,6 +111,28 @@ def draw(results: Sequence[SeedFigures], *, markdown: bool) -> str:
         *_runs(results),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _whole(
+    results: Sequence[SeedFigures], name: str, without: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Over all kinds, of each seed; good orders count against every row, whoever's campaign they came into."""
+    held, by_orders, by_money = [], [], []
+    for result in results:
+        kinds = result.score.kinds
+        fraud = [tally for kind, tally in kinds.items() if kind not in without]
+        tried = sum(tally.tried for tally in fraud)
+        stopped = sum(tally.stopped_before_shipment for tally in fraud)
+        orders = sum(tally.orders_stopped for tally in fraud)
+        good = sum(tally.good_orders_touched for tally in kinds.values())
+        good_money = sum(tally.good_money_touched for tally in kinds.values())
+        if tried:
+            held.append(stopped / tried)
+        if orders + good:
+            by_orders.append(orders / (orders + good))
+        if stopped + good_money:
+            by_money.append(stopped / (stopped + good_money))
+    return name, *(spread(shares, "{:.1%}".format) for shares in (held, by_orders, by_money))
 
 
 def _names(columns: Sequence[Column]) -> tuple[str, ...]:
