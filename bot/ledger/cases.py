@@ -416,9 +416,7 @@ async def is_judged_fraud(conn: AsyncConnection, subject: Subject) -> bool:
     return judged
 
 
-async def read_facts(
-    conn: AsyncConnection, case_id: int, subject: Subject
-) -> MemberFacts | None:
+async def read_facts(conn: AsyncConnection, case_id: int, subject: Subject) -> MemberFacts | None:
     """What is known of one member; None where it is none of the case."""
     facts = await conn.scalar(
         text(
