@@ -37,6 +37,7 @@ from bot.cases.policy import DEFAULT_POLICY, ROLES_MAX_AGE_S, read_policy
 from bot.cases.policy_book import follow_policy, take_up_policy
 from bot.cases.proposing import expire_proposals
 from bot.cases.queueing import fold_closed
+from bot.cases.ranking import rank_cases
 from bot.cases.reconciling import compare_again
 from bot.cases.reminding import remind
 from bot.cases.room import CARDS, TOPICS, Room
@@ -55,6 +56,7 @@ from bot.handlers.step_up import BACK as STEP_UP_BACK
 from bot.handlers.step_up import PATH as STEP_UP_PATH
 from bot.handlers.step_up import StepUpPages, email_in_slack
 from bot.jobs.anchor_audit import anchor_audit, keep_head
+from bot.jobs.chargebacks import learn_from_chargebacks
 from bot.jobs.detect import detect
 from bot.jobs.digest import DigestPlan, make_digest
 from bot.jobs.follow_detections import tell_change
@@ -228,6 +230,12 @@ class Bot:
                 self.room, closed_for_s=max(FOLD_AFTER_S / self._pace, FASTEST_FOLD_S)
             )
 
+        async def rank_job(_: Tick) -> None:
+            await rank_cases(self.room)
+
+        async def chargebacks_job(_: Tick) -> None:
+            await learn_from_chargebacks(self.room, self._reader)
+
         schedules = {
             "job:sync_people": Schedule(every_s=45, job=people_job),
             "job:sync_capabilities": Schedule(every_s=60, job=capabilities_job),
@@ -239,6 +247,10 @@ class Bot:
             "job:reconcile": Schedule(
                 every_s=RECONCILE_EVERY_S,
                 job=partial(reconcile, self.room, self._api, self._reader),
+            ),
+            "job:rank_cases": Schedule(every_s=30, job=rank_job),
+            "job:learn_from_chargebacks": Schedule(
+                every_s=max(600 / self._pace, FASTEST_ROLL_UP_S), job=chargebacks_job
             ),
             "job:alarm": Schedule(every_s=30, job=partial(alarm, self.room)),
             "job:fold_closed": Schedule(every_s=30, job=fold_job),

@@ -65,6 +65,7 @@ _TAGS = {
     AuditTag.DECISION_REJECTED: N_("rejected"),
     AuditTag.DECISION_EXPIRED: N_("request ran out"),
     AuditTag.CASE_DISMISSED: N_("judged not fraud"),
+    AuditTag.DECISION_OVERTURNED: N_("decision overturned"),
     AuditTag.CASE_CLAIMED: N_("case taken or given back"),
     AuditTag.CASE_NOTED: N_("note written"),
     AuditTag.DENIED: N_("refused"),
@@ -326,6 +327,9 @@ def queue_line(
     ]
     if entry.amounts:
         parts.append(messages.monies([(amount, code) for amount, code in entry.amounts][:2]))
+    if entry.probability is not None:
+        percent = messages.number(round(100 * entry.probability))
+        parts.append(messages.t("{percent} % likely fraud", percent=percent))
     if entry.deadline is not None:
         left = entry.deadline - now
         parts.append(
@@ -463,6 +467,26 @@ def _rule_line(one: Standing, messages: Messages, tz: tzinfo) -> str:
         )
     else:
         parts.append(messages.t("nothing decided yet"))
+    if one.overturned:
+        parts.append(
+            messages.n(
+                "{count} decision overturned", "{count} decisions overturned", one.overturned
+            )
+        )
+    if one.chargebacks or one.warned:
+        parts.append(
+            messages.t(
+                "warned of {warned} of {count} chargebacks before they came",
+                warned=messages.number(one.warned),
+                count=messages.number(one.chargebacks or one.warned),
+            )
+            if one.chargebacks
+            else messages.n(
+                "warned of {count} chargeback before it came",
+                "warned of {count} chargebacks before they came",
+                one.warned,
+            )
+        )
     parts.append(
         messages.t("last good run {when}", when=messages.moment(one.last_good_at, tz))
         if one.last_good_at is not None

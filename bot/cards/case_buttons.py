@@ -9,6 +9,7 @@ from bot.cards.blocks import Block, button, option, overflow
 from bot.cards.progress import can_take_back, is_by_hand, needs_word
 from bot.cards.wording import HOPELESS, button_label, counts_of, ranked_findings
 from bot.cases.hold_terms import standing_holds
+from bot.cases.overturning import decision_of
 from bot.cases.targets import can_take, targets_of
 from bot.domain.actions import Action
 from bot.domain.cases import CaseState, CaseView, OperationState
@@ -181,6 +182,8 @@ def _menu(view: CaseView, messages: Messages, more: list[Action]) -> Block:
         entries.append(_entry(view, "consult", messages.t("Ask the customer or escalate…")))
     if view.state is CaseState.AWAITING_APPROVAL:
         entries.append(_entry(view, "break_glass", messages.t("Emergency: break glass…")))
+    if closed and decision_of(view) is not None:
+        entries.append(_entry(view, "overturn", messages.t("This decision was wrong…")))
     if can_extend(view):
         entries.append(_entry(view, "extend_hold", messages.t("Extend the hold…")))
     admin_url = next((m.facts.admin_url for m in view.members if _is_web(m.facts.admin_url)), None)

@@ -45,10 +45,8 @@ def consult_modal(view: CaseView, groups: Sequence[str], *, messages: Messages) 
 
 def customer_text(view: CaseView, messages: Messages) -> str:
     """What a customer is asked, without an accusation and without what the detection knows."""
-    kind = main_kind(view)
-    members = [member.subject for member in members_of(view, kind)]
-    ids = messages.series([subject_id(subject) for subject in members[:_IDS]])
-    match kind:
+    ids = ids_of(view, messages)
+    match main_kind(view):
         case SubjectKind.ORDER:
             return messages.t(
                 "This is customer support. We are checking the following orders: {ids}.\n"
@@ -69,3 +67,9 @@ def customer_text(view: CaseView, messages: Messages) -> str:
                 "Please reply to this message and tell us whether you used it yourself, and whether"
                 " anybody else can use it. We apologise for the trouble.",
             )
+
+
+def ids_of(view: CaseView, messages: Messages) -> str:
+    """What a customer knows the case by: the ids of the first of its main kind."""
+    members = [member.subject for member in members_of(view, main_kind(view))]
+    return messages.series([subject_id(subject) for subject in members[:_IDS]])

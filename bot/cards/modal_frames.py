@@ -34,6 +34,7 @@ _TITLES = {
     "review_not": N_("Not justified"),
     "break_glass": N_("Break glass"),
     "extend_hold": N_("Extend the hold"),
+    "overturn": N_("Overturn a decision"),
 }
 
 DISMISS_REASONS = (

@@ -14,6 +14,7 @@ from bot.cards.modal_details import details_modal
 from bot.cards.modal_emergency import break_glass_modal, review_modal
 from bot.cards.modal_frames import dismiss_modal, loading_modal, message_modal
 from bot.cards.modal_hold import extend_hold_modal
+from bot.cards.modal_overturn import overturn_modal
 from bot.cards.modal_refund import refund_modal
 from bot.cards.modal_select import SELECT, selection_modal
 from bot.cases.selecting import Picked
@@ -34,6 +35,7 @@ __all__ = [
     "extend_hold_modal",
     "loading_modal",
     "message_modal",
+    "overturn_modal",
     "plan_modal",
     "refund_modal",
     "reject_modal",

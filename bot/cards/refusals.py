@@ -168,6 +168,12 @@ def refusal_sentence(
             return t(
                 "You proposed or did this yourself, so another person must answer it. Please ask one."
             )
+        case RefusalCode.OWN_DECISION:
+            return t(
+                "You made this decision or let it through yourself, so another person must overturn it."
+            )
+        case RefusalCode.OVERTURNED:
+            return t("This decision was overturned already. The card's thread shows by whom.")
         case RefusalCode.PROPOSAL_ENDED:
             return t("This has been answered already, or it ran out. The message shows how.")
         case RefusalCode.NO_SUCH_DETECTION:

@@ -120,6 +120,10 @@ def story_text(story: Story, *, messages: Messages, tz: tzinfo) -> str:
                 name=who,
                 action=action,
             )
+        case StoryKind.OVERTURNED:
+            told = t("{name} found the decision wrong: {action}.", name=who, action=action)
+            why = escape(story.note or "", 300)
+            return f"{told}\n{why}" if why else told
         case StoryKind.ASKED:
             return _asked(story, messages, tz, who)
         case StoryKind.ESCALATED:

@@ -68,6 +68,7 @@ STEPS = {
     "mode": N_("Changing the mode of a detection"),
     "keep": N_("Stopping an automatic final step"),
     "rules": N_("Seeing the detections"),
+    "overturn": N_("Overturning a decision"),
 }
 
 MODES = {

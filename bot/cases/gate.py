@@ -29,6 +29,7 @@ BY_HAND = "by_hand"
 BREAK_GLASS = "break_glass"
 EXTEND_HOLD = "extend_hold"
 KEEP = "keep"
+OVERTURN = "overturn"
 
 _DECIDABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE})
 _UNDOABLE = frozenset({CaseState.OPEN, CaseState.PARTLY_DONE, CaseState.DONE})
@@ -130,6 +131,10 @@ async def may_open_modal(room: Room, press: Press, action: str) -> CaseView | Re
             if busy is not None:
                 return busy
             if view.hold is None:
+                return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
+            refusal = rules.judge_step(room.policy, action, person)
+        elif action == OVERTURN:
+            if view.state not in {CaseState.DONE, CaseState.DISMISSED}:
                 return Refusal(code=RefusalCode.NOTHING_TO_DO, case_id=view.case_id)
             refusal = rules.judge_step(room.policy, action, person)
         elif action == BY_HAND:

@@ -44,6 +44,7 @@ STEPS = (
     "lists",
     "mode",
     "keep",
+    "overturn",
 )
 """What people do to a case that is no action on the marketplace."""
 

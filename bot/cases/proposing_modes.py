@@ -27,7 +27,8 @@ from bot.domain.findings import Mode
 from bot.domain.modes import ModeRow, Results, Standing
 from bot.domain.proposals import Proposal, ProposalKind
 from bot.domain.refusals import Refusal, RefusalCode
-from bot.ledger import audit, modes, proposals
+from bot.domain.subjects import SubjectKind
+from bot.ledger import audit, feedback, modes, proposals
 
 MEASURED_DAYS = 90
 """Over how many days a precision is told where the policy does not say."""
@@ -52,6 +53,8 @@ async def standings(
         precise = await modes.read_results(conn, now - timedelta(days=days), days)
         runs = await modes.last_good_runs(conn)
         troubles = await modes.read_troubles(conn)
+        chargebacks = await feedback.read_chargebacks(conn, now - timedelta(days=days), now)
+        overturned = await feedback.read_overturned(conn, timedelta(days=days))
     found = []
     for detection in detections:
         row = rows.get(detection.name)
@@ -69,6 +72,9 @@ async def standings(
                 last_good_at=good_at,
                 last_error=error,
                 troubles=tuple(troubles.get(detection.name, {})),
+                overturned=overturned.get(detection.name, 0),
+                warned=chargebacks.warned_by.get(detection.name, 0),
+                chargebacks=chargebacks.count if detection.subject is SubjectKind.ORDER else None,
             )
         )
     return sorted(found, key=lambda one: (not one.troubles, one.severity, one.name))

@@ -26,7 +26,7 @@ async def take_next(room: Room, user_id: str) -> CaseView | Refusal:
         )
         if refusal is not None:
             return await deny(conn, user_id, refusal, action="claim", case_id=None)
-        case_id = await queue.take_next(conn, user_id)
+        case_id = await queue.take_next(conn, user_id, now=room.clock.now())
         if case_id is None:
             return Refusal(code=RefusalCode.QUEUE_EMPTY)
         await cases.touch_case(conn, case_id)

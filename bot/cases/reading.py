@@ -26,7 +26,7 @@ async def queue_for(room: Room, user_id: str) -> Sequence[QueueEntry] | Refusal:
         )
         if refusal is not None:
             return await deny(conn, user_id, refusal, action="queue", case_id=None)
-        return await queue.read_queue(conn, QUEUE_LENGTH)
+        return await queue.read_queue(conn, QUEUE_LENGTH, now=room.clock.now())
 
 
 async def trail_of(room: Room, user_id: str, name: str) -> Sequence[WrittenEntry] | Refusal:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.digests._kit import Ask, Section
 from bot.domain.digests import Part, count, n, share, t, title
-from bot.ledger import tallies
+from bot.ledger import feedback, tallies
 
 SHOWN = 10
 WINDOW = timedelta(days=30)
@@ -33,6 +33,28 @@ async def read(ask: Ask) -> Part:
                 title=name,
                 rate=right,
                 undecided=count(rate.undecided),
+            )
+        )
+    chargebacks = await feedback.read_chargebacks(ask.conn, until - WINDOW, until)
+    overturned = await feedback.read_overturned(ask.conn, WINDOW)
+    titles = {rate.detection: title(rate.title_ja, rate.title_en) for rate in rates}
+    lines += [
+        n(
+            "{title}: {count} decision overturned",
+            "{title}: {count} decisions overturned",
+            overturned[name],
+            title=titles[name],
+        )
+        for name in titles
+        if overturned.get(name)
+    ]
+    if chargebacks.count:
+        lines.append(
+            n(
+                "{missed} of {count} chargeback came without any warning of ours",
+                "{missed} of {count} chargebacks came without any warning of ours",
+                chargebacks.count,
+                missed=count(chargebacks.missed),
             )
         )
     if len(rates) > SHOWN:

@@ -32,6 +32,7 @@ class AuditTag(StrEnum):
     OPERATIONS_STOPPED = "person:operation:stopped"
     OPERATION_BY_HAND = "person:operation:ended"
     DECISION_TAKEN_BACK = "person:decision:taken_back"
+    DECISION_OVERTURNED = "person:decision:overturned"
     CASE_ASKED = "person:case:asked"
     CASE_ESCALATED = "person:case:escalated"
     CASE_WAIT_OVER = "clock:case:wait_over"

@@ -320,6 +320,8 @@ class QueueEntry:
     deadline: datetime | None
     waits: bool = False
     """For an answer of the customer or of another group."""
+    probability: float | None = None
+    """That it is fraud, by how right its detections were so far; None: it was not counted yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

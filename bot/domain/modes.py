@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -65,6 +66,17 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chargebacks:
+    """Fraud that the bank took back, of orders that came since something was detected here at all."""
+
+    count: int = 0
+    missed: int = 0
+    """Before which nothing had warned of their orders."""
+    warned_by: Mapping[str, int] = field(default_factory=dict)
+    """How many of them each detection had warned of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run of a detection."""
 
@@ -90,3 +102,9 @@ class Standing:
     last_good_at: datetime | None = None
     last_error: str | None = None
     troubles: tuple[Trouble, ...] = ()
+    overturned: int = 0
+    """Decisions on its cases that another person found to be wrong."""
+    warned: int = 0
+    """Chargebacks of whose orders it had warned before they came."""
+    chargebacks: int | None = None
+    """How many came; None: it is not about orders."""

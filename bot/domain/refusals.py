@@ -63,6 +63,8 @@ class RefusalCode(StrEnum):
     WRONG_WORD = "wrong_word"
     """`detail`: the word that had to be typed."""
     OWN_PROPOSAL = "own_proposal"
+    OWN_DECISION = "own_decision"
+    OVERTURNED = "overturned"
     PROPOSAL_ENDED = "proposal_ended"
     NO_SUCH_DETECTION = "no_such_detection"
     """`detail`: what was written; `reason`: the name that is nearest."""

@@ -69,6 +69,8 @@ class StoryKind(StrEnum):
     """
     AUTOMATIC_KEPT = "automatic_kept"
     """`by` kept a detection from its final step, `action`."""
+    OVERTURNED = "overturned"
+    """`by` found the decision `action` wrong; `note` says what shows it."""
     BY_HAND = "by_hand"
     """`by`, `count` operations done by hand, `subject_ids` of those that were not."""
 

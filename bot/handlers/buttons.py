@@ -16,10 +16,11 @@ from bot.cards.case_card import case_card
 from bot.cards.modal_refund import parse_amount
 from bot.cases.deciding import Decided, decide, stop_rest
 from bot.cases.freezing import Choice
-from bot.cases.gate import EXTEND_HOLD, KEEP, may_open_modal
+from bot.cases.gate import EXTEND_HOLD, KEEP, OVERTURN, may_open_modal
 from bot.cases.holding import extended_until
 from bot.cases.objecting import keep
 from bot.cases.opening import claim_case
+from bot.cases.overturning import decision_of
 from bot.cases.planning import prepare, read_case
 from bot.cases.queueing import take_next
 from bot.cases.room import Press
@@ -53,6 +54,7 @@ MODALS = frozenset(
         "by_hand",
         "break_glass",
         EXTEND_HOLD,
+        OVERTURN,
     }
 )
 """Steps of a case that ask something before they do anything."""
@@ -273,6 +275,8 @@ async def _fill_in(
         case "extend_hold" if view.hold is not None:
             until = extended_until(desk.room, view.hold, WallClock().now())
             filled = modals.extend_hold_modal(view, until=until, messages=messages, tz=desk.tz)
+        case "overturn" if (decided := decision_of(view)) is not None:
+            filled = modals.overturn_modal(view, decided, messages=messages)
         case "dismiss":
             filled = modals.dismiss_modal(view, messages=messages)
         case "consult":

@@ -16,6 +16,7 @@ from bot.cases.consulting import consult
 from bot.cases.deciding import Decided, decide, dismiss
 from bot.cases.freezing import Choice
 from bot.cases.holding import extend_hold
+from bot.cases.overturning import overturn
 from bot.cases.planning import RECHECK_TIMEOUT_S, prepare, shown_plans, still_as_shown
 from bot.cases.selecting import Picking, chosen_of, turn
 from bot.cases.targets import chosen
@@ -58,6 +59,9 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
         case "extend_hold":
             words = submission.fields.get("words", "")
             answer = await extend_hold(desk.room, press, words=words)
+        case "overturn":
+            words = submission.fields.get("words", "")
+            answer = await overturn(desk.room, press, words=words)
         case "dismiss":
             answer = await dismiss(desk.room, press, reason=reason, note=submission.note)
         case "consult":

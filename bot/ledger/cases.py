@@ -372,18 +372,25 @@ async def set_verdicts(
     subjects: Collection[Subject] | None,
     *,
     only_unset: bool = False,
+    overturned: bool = False,
 ) -> None:
     """Label members and the findings about them; None stands for all of the case.
 
+    What the bank took back as fraud stays fraud, whatever anybody decides.
+
     Args:
         only_unset: leave alone what was judged already.
+        overturned: another person found the decision that said otherwise to be wrong.
     """
     ids = None if subjects is None else [f"{subject.kind}:{subject.id}" for subject in subjects]
     params = {"case_id": case_id, "verdict": verdict, "ids": ids, "only_unset": only_unset}
+    source = None if verdict is None else "overturned" if overturned else "decision"
     await conn.execute(
         text(
-            """UPDATE ledger.case_members SET verdict = :verdict
+            """UPDATE ledger.case_members m SET verdict = :verdict
                 WHERE case_id = :case_id AND NOT (:only_unset AND verdict IS NOT NULL)
+                  AND NOT (subject_kind = 'order' AND EXISTS
+                    (SELECT FROM ledger.chargebacks b WHERE b.order_id = m.subject_id))
                   AND (cast(:ids AS text[]) IS NULL
                    OR subject_kind || ':' || subject_id = ANY(cast(:ids AS text[])))"""
         ),
@@ -391,14 +398,15 @@ async def set_verdicts(
     )
     await conn.execute(
         text(
-            """UPDATE ledger.findings SET verdict = :verdict
+            """UPDATE ledger.findings SET verdict = :verdict, verdict_source = :source
                 WHERE case_id = :case_id AND NOT (:only_unset AND verdict IS NOT NULL)
+                  AND verdict_source IS DISTINCT FROM 'chargeback'
                   AND (cast(:ids AS text[]) IS NULL
                    OR subject_kind || ':' || subject_id = ANY(cast(:ids AS text[]))
                    OR EXISTS (SELECT FROM jsonb_array_elements_text(body -> 'order_ids') o(id)
                                WHERE 'order:' || o.id = ANY(cast(:ids AS text[]))))"""
         ),
-        params,
+        params | {"source": source},
     )
 
 

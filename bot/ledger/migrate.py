@@ -45,6 +45,7 @@ _GRANTS = {
         "ring_edges",
         "ring_pictures",
         "selections",
+        "case_ranks",
     ),
     "SELECT, INSERT": (
         "plan_sets",
@@ -59,6 +60,8 @@ _GRANTS = {
         "automatic_orders",
         "ring_ties",
         "snoozes",
+        "chargebacks",
+        "overturns",
     ),
     "SELECT, INSERT, DELETE": ("detection_runs", "detection_troubles"),
     "SELECT, INSERT, UPDATE, DELETE": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,16 +22,23 @@ _MONEY = """
               FROM ledger.case_members m
              WHERE m.case_id = c.case_id AND m.subject_kind = 'order' AND facts ->> 'amount' IS NOT NULL
              GROUP BY facts ->> 'currency') s"""
+SOON = timedelta(hours=2)
+"""What leaves (is shipped, or paid out) within this comes before what is dearer and can wait."""
+# Severity is what was promised; within it what leaves soon, then the dearest by how likely it is fraud. A case
+# that came within the last half minute has no rank yet and counts as even.
+_ORDER = f"""c.severity, coalesce(r.leaves_at <= :soon, false) DESC,
+             coalesce(r.expected_loss, (k.priority % {10**15}) / 2) DESC, c.case_id"""
 # Open, nobody's, and waiting for nobody.
 _FREE = "c.state IN ('open', 'partly_done') AND c.assignee IS NULL AND c.wait_kind IS NULL"
 
 
 async def read_queue(
-    conn: AsyncConnection, limit: int, *, free: bool = False
+    conn: AsyncConnection, limit: int, *, now: datetime, free: bool = False
 ) -> Sequence[QueueEntry]:
-    """Open cases, the most urgent and dearest first, those that wait for an answer last.
+    """Open cases, the most urgent first (`_ORDER`), those that wait for an answer last.
 
     Args:
+        now: by the market's clock.
         free: only what nobody has taken and what waits for nobody.
     """
     rows = await conn.execute(
@@ -39,16 +46,17 @@ async def read_queue(
             f"""SELECT c.case_id, c.severity, c.state, c.opened_at, c.assignee,
                       c.wait_kind IS NOT NULL AS waits,
                       f.body ->> 'title_ja' AS title_ja, f.body ->> 'title_en' AS title_en,
-                      coalesce(m.amounts, '[]') AS amounts, m.deadline
+                      coalesce(m.amounts, '[]') AS amounts, m.deadline, r.probability
                  FROM ledger.cases c JOIN ledger.cards k USING (case_id)
+                 LEFT JOIN ledger.case_ranks r USING (case_id)
                  LEFT JOIN LATERAL (SELECT body FROM ledger.findings f WHERE f.case_id = c.case_id
                                      ORDER BY severity, finding_id LIMIT 1) f ON true
                  LEFT JOIN LATERAL ({_MONEY}) m ON true
                 WHERE c.closed_at IS NULL AND ({_FREE if free else "true"})
-                ORDER BY c.wait_kind IS NOT NULL, c.severity, k.priority DESC, c.case_id
+                ORDER BY c.wait_kind IS NOT NULL, {_ORDER}
                 LIMIT :limit"""  # noqa: S608 - only our own constants are put in
         ),
-        {"limit": limit},
+        {"limit": limit, "soon": now + SOON},
     )
     return [
         QueueEntry(
@@ -62,13 +70,14 @@ async def read_queue(
             amounts=from_json(row.amounts, Amounts),
             deadline=row.deadline,
             waits=row.waits,
+            probability=row.probability,
         )
         for row in rows
     ]
 
 
-async def take_next(conn: AsyncConnection, user_id: str) -> int | None:
-    """Make a person the one who looks after the most urgent and dearest free case; None if there is none.
+async def take_next(conn: AsyncConnection, user_id: str, *, now: datetime) -> int | None:
+    """Make a person the one who looks after the most urgent free case (`_ORDER`); None if there is none.
 
     Two people who ask at once get two cases.
     """
@@ -76,12 +85,13 @@ async def take_next(conn: AsyncConnection, user_id: str) -> int | None:
         text(
             f"""WITH next AS (
                  SELECT c.case_id FROM ledger.cases c JOIN ledger.cards k USING (case_id)
+                   LEFT JOIN ledger.case_ranks r USING (case_id)
                   WHERE c.closed_at IS NULL AND {_FREE}
-                  ORDER BY c.severity, k.priority DESC, c.case_id LIMIT 1 FOR UPDATE OF c SKIP LOCKED)
+                  ORDER BY {_ORDER} LIMIT 1 FOR UPDATE OF c SKIP LOCKED)
                UPDATE ledger.cases c SET assignee = :user_id FROM next WHERE c.case_id = next.case_id
                RETURNING c.case_id"""  # noqa: S608 - only our own constants are put in
         ),
-        {"user_id": user_id},
+        {"user_id": user_id, "soon": now + SOON},
     )
     return case_id
 
@@ -132,7 +142,7 @@ async def read_roll_up(
         left=tuple((Severity(row.severity), row.cases) for row in remaining),
         amounts=tuple((int(row.total), row.currency) for row in amounts),
         oldest_at=min((row.oldest_at for row in remaining), default=None),
-        first=tuple(await read_queue(conn, lines, free=True)),
+        first=tuple(await read_queue(conn, lines, now=until, free=True)),
     )
 
 

@@ -30,6 +30,8 @@ APP = {
         "proposal_approvals",
         "ring_ties",
         "snoozes",
+        "chargebacks",
+        "overturns",
     },
     "SELECT INSERT DELETE": {
         "detection_runs",
@@ -56,6 +58,7 @@ APP = {
         "ring_edges",
         "ring_pictures",
         "selections",
+        "case_ranks",
         "rings",
         "role_spans",
         "step_ups",
