@@ -57,36 +57,15 @@ def selection_modal(
         )
     if said is not None:
         blocks.append(section(f"⚠️ {said}"))
-    blocks += [
-        section(_chosen_words(picked, len(subjects), messages)),
-        context(
-            [
-                messages.t(
-                    "Page {page} of {pages}. Ticks are kept when you turn the page.",
-                    page=messages.number(page + 1),
-                    pages=messages.number(pages),
-                )
-            ]
-        ),
-        *member_checkboxes(
-            view,
-            subjects[page * PAGE : (page + 1) * PAGE],
-            selection.chosen,
-            messages,
-            name=f"targets_{selection.revision}_{page}",
-        ),
-    ]
 
     def press(words: str, name: str) -> Block:
         return button(words, action_id=f"act:{name}", value=value)
 
-    turns = []
-    if page > 0:
-        turns.append(press(messages.t("← Previous page"), BACK))
-    if page + 1 < pages:
-        turns.append(press(messages.t("Next page →"), NEXT))
     every = [press(messages.t("Tick all"), ALL), press(messages.t("Untick all"), NONE)]
-    blocks.append(actions([*turns, *every], block_id="turn"))
+    blocks += [
+        section(_chosen_words(picked, len(subjects), messages)),
+        actions(every, block_id="every"),
+    ]
     currency = main_currency(view, subjects)
     if currency is not None:
         field = line_input(
@@ -116,6 +95,31 @@ def selection_modal(
             {**chooser, "optional": True},
             actions([press(messages.t("Untick this account"), ACCOUNT)], block_id="of_account"),
         ]
+    blocks += [
+        context(
+            [
+                messages.t(
+                    "Page {page} of {pages}. Ticks are kept when you turn the page.",
+                    page=messages.number(page + 1),
+                    pages=messages.number(pages),
+                )
+            ]
+        ),
+        *member_checkboxes(
+            view,
+            subjects[page * PAGE : (page + 1) * PAGE],
+            selection.chosen,
+            messages,
+            name=f"targets_{selection.revision}_{page}",
+        ),
+    ]
+    turns = []
+    if page > 0:
+        turns.append(press(messages.t("← Previous page"), BACK))
+    if page + 1 < pages:
+        turns.append(press(messages.t("Next page →"), NEXT))
+    if turns:
+        blocks.append(actions(turns, block_id="turn"))
     blocks.append(case_line(view, messages))
     return {
         **modal(

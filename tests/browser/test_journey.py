@@ -12,6 +12,7 @@ from bot.domain.cases import CaseState
 from tests.browser.conftest import OpenPage
 from tests.browser.test_workspace_page import act_as
 from tests.journeys.stage import AGENT, ALERTS, APPROVER, APPROVER_2, OUTSIDER, Stage, a_stage
+from tests.journeys.test_bulk import a_ring
 
 pytestmark = pytest.mark.browser
 
@@ -30,6 +31,7 @@ async def stage(
         ) as stage,
         stage.bot_running() as bot,
     ):
+        stage.bot = bot
         stage.workspace.on_channel_locale = bot.set_channel_locale
         yield stage
 
@@ -199,3 +201,51 @@ async def test_what_a_colleague_does_by_hand_in_the_back_office_shows_on_the_car
     card = card_of(page, ts)
     await expect(card.get_by_role("row").filter(has_text="O-1")).to_contain_text("キャンセル済み")
     await expect(card.get_by_role("button", name="強制キャンセル")).to_have_count(0)
+
+
+async def test_a_ring_of_sixty_is_cancelled_by_forty_from_the_page(
+    stage: Stage, open_page: OpenPage
+) -> None:
+    page = await alerts(stage, open_page)
+    ring = await a_ring(stage, 60, amounts=(5000, 5000, 1000))
+    card = card_of(page, ring.ts)
+    await card.get_by_role("button", name="強制キャンセル").click()
+    form = page.get_by_role("dialog", name="強制キャンセル")
+    await expect(form).to_contain_text("60件中60件を選択中")
+    await expect(form.get_by_role("checkbox")).to_have_count(50)
+
+    # Below an amount; then the other page, where nothing is ticked any more.
+    await form.get_by_label("この金額未満の注文を選択から外す").fill("5000")
+    await form.get_by_role("button", name="金額未満を外す").click()
+    await expect(form).to_contain_text("60件中40件を選択中")
+    await expect(form).to_contain_text("¥200,000")
+    await form.get_by_role("button", name="次のページ").click()
+    await expect(form).to_contain_text("2ページ目")
+    await expect(form.get_by_role("checkbox")).to_have_count(10)
+    await expect(form.get_by_role("checkbox", checked=True)).to_have_count(0)
+
+    # The confirmation shows the sum; it is the top one of two modals.
+    await form.get_by_role("button", name="次へ").click()
+    confirm = page.get_by_role("dialog").last
+    await expect(confirm).to_contain_text("¥200,000")
+    await confirm.get_by_label("理由").select_option(label="盗難カードの使用")
+    await confirm.get_by_role("button", name="承認を申請").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(card).to_contain_text("承認待ち")
+
+    for approver in (APPROVER, APPROVER_2):
+        if (await stage.case(ring)).state is not CaseState.AWAITING_APPROVAL:
+            break
+        await act_as(page, approver)
+        await card.get_by_role("button", name="承認…").click()
+        form = page.get_by_role("dialog", name="承認")
+        await form.get_by_role("button", name="承認", exact=True).click()
+        await expect(form).to_have_count(0)
+    # Twenty are left, and the card says what became of the forty.
+    await expect(card).to_contain_text("注文40件を強制キャンセル", timeout=60_000)
+    await expect(card).to_contain_text("強制キャンセル(20件)")
+    canceled = await stage.market.pool.fetchval(
+        "SELECT count(*) FROM market.orders WHERE canceled_at IS NOT NULL AND total_amount = 5000"
+    )
+    assert canceled == 40
+    assert (await stage.verified()).ok
