@@ -72,7 +72,6 @@ async def overturn(room: Room, press: Press, *, words: str) -> Decided | Refusal
             case_id=view.case_id,
             verdict=verdict,
             by=press.user_id,
-            reason=words.strip(),
         )
         if not made:
             return Refusal(code=RefusalCode.OVERTURNED, case_id=view.case_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ NEXT, BACK, ALL, NONE, BELOW, ACCOUNT = (
 )
 STEPS = frozenset({NEXT, BACK, ALL, NONE, BELOW, ACCOUNT})
 """The buttons of the modal."""
+_CURRENCY = re.compile("[A-Z]{3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +93,9 @@ def main_currency(view: CaseView, subjects: Collection[Subject]) -> str | None:
     """The currency of most of these orders: the one that an amount is typed in."""
     counts: dict[str, int] = {}
     for member in _orders(view, subjects):
-        if member.facts.currency and member.facts.amount is not None:
-            counts[member.facts.currency] = counts.get(member.facts.currency, 0) + 1
+        code = member.facts.currency or ""
+        if _CURRENCY.fullmatch(code) and member.facts.amount is not None:
+            counts[code] = counts.get(code, 0) + 1
     return max(sorted(counts), key=lambda code: counts[code], default=None)
 
 

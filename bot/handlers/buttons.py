@@ -133,8 +133,19 @@ async def on_click(desk: Desk, click: Click, ack: AsyncAck) -> None:
 
 async def _turn_page(desk: Desk, click: Click, ack: AsyncAck) -> None:
     """Keep what is ticked on a page of many members, and draw the page that the button asks for."""
-    if click.press is None or click.picking is None or click.view_id is None:
+    if (
+        click.press is None
+        or click.picking is None
+        or click.view_id is None
+        or click.picking.action not in registry()
+    ):
         await ack()
+        await desk.refuse(
+            Refusal(code=RefusalCode.UNKNOWN_BUTTON),
+            user_id=click.user_id,
+            channel=click.channel,
+            response_url=click.response_url,
+        )
         return
     picking = click.picking
     messages = await desk.messages_of(click.user_id)

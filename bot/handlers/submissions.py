@@ -81,7 +81,7 @@ async def on_submission(desk: Desk, submission: Submission, ack: AsyncAck) -> No
                 shown=submission.shown,
                 words=submission.fields.get("words", ""),
             )
-        case modals.SELECT if submission.picking is not None:
+        case modals.SELECT if submission.picking and submission.picking.action in registry():
             await _confirm(desk, submission, submission.picking, ack)
             return
         case name if submission.proposal_id is not None:

@@ -109,20 +109,19 @@ async def read_overturned(conn: AsyncConnection, past: timedelta) -> Mapping[str
 
 
 async def insert_overturn(
-    conn: AsyncConnection, *, decision_id: str, case_id: int, verdict: str, by: str, reason: str
+    conn: AsyncConnection, *, decision_id: str, case_id: int, verdict: str, by: str
 ) -> bool:
     """False where the decision was overturned already."""
     made = await conn.execute(
         text(
-            """INSERT INTO ledger.overturns (decision_id, case_id, verdict, overturned_by, reason)
-               VALUES (:decision_id, :case_id, :verdict, :by, :reason) ON CONFLICT DO NOTHING"""
+            """INSERT INTO ledger.overturns (decision_id, case_id, verdict, overturned_by)
+               VALUES (:decision_id, :case_id, :verdict, :by) ON CONFLICT DO NOTHING"""
         ),
         {
             "decision_id": decision_id,
             "case_id": case_id,
             "verdict": verdict,
             "by": by,
-            "reason": reason,
         },
     )
     return made.rowcount == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ from bot.actions import registry
 from bot.cards import answers, modals
 from bot.cards.refusals import refusal_sentence
 from bot.cards.stories import story_text
+from bot.cases.selecting import Picked
 from bot.domain.audit import AuditTag
 from bot.domain.cases import CaseState, CaseView, DecisionState, OperationState, QueueEntry
 from bot.domain.findings import Evidence, EvidenceType
-from bot.domain.plans import Plan, PlanStep, StepState
+from bot.domain.plans import Plan, PlanStep, Selection, StepState
 from bot.domain.refusals import Refusal, RefusalCode
 from bot.domain.story import Story, StoryKind
 from bot.domain.subjects import SubjectKind
@@ -159,6 +161,28 @@ def all_modals(view: CaseView, plans: Sequence[Plan], messages: Messages) -> lis
         modals.approve_modal(view, decision, messages=messages, tz=TOKYO),
         modals.reject_modal(view, decision, messages=messages, tz=TOKYO),
         modals.dismiss_modal(view, messages=messages),
+        modals.overturn_modal(view, decision, messages=messages),
+        modals.overturn_modal(view, replace(decision, action="dismiss"), messages=messages),
+        *(
+            modals.selection_modal(
+                action,
+                Picked(
+                    view=view,
+                    plans=tuple(plans),
+                    selection=Selection(
+                        plan_set_id="ps_" + "0" * 32,
+                        chosen=frozenset(plan.subject for plan in plans[::2]),
+                        revision=10**6,
+                    ),
+                    page=page,
+                ),
+                messages=messages,
+                said="x" * 5000,
+                changed=True,
+            )
+            for action in registry().values()
+            for page in (0, 1)
+        ),
         modals.details_modal(
             view,
             now=NOW,

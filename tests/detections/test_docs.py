@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 from bot.actions import registry
-from bot.detections.detection import Detection
+from bot.detections.detection import BUILT_IN, Detection
 from bot.detections.head import Head
-from bot.detections.loading import load_detection
+from bot.detections.loading import load_detection, load_detections
 from bot.detections.proving import run_tests
 from bot.ledger.views import VIEWS
 
+PAGE_OF_PACK = Path(__file__).parents[2] / "docs" / "detections.md"
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-detections.md").read_text(encoding="utf-8")
 
 
@@ -42,3 +43,10 @@ def test_the_page_names_every_column_of_the_ledgers_views() -> None:
     for relation, columns in VIEWS.items():
         (line,) = [one for one in PAGE.splitlines() if one.startswith(f"| `{relation}` |")]
         assert re.findall(r"`(\w+)`", line) == [relation, *columns]
+
+
+def test_the_page_of_the_pack_names_every_detection_with_its_severity_and_no_other() -> None:
+    page = PAGE_OF_PACK.read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([a-z_]+)` \((P[123])\) \|", page, flags=re.MULTILINE)
+    pack = load_detections([BUILT_IN], actions=registry()).detections
+    assert sorted(told) == sorted((one.name, one.severity.value) for one in pack)

@@ -30,10 +30,9 @@ CREATE TABLE ledger.overturns (
     case_id         bigint      NOT NULL REFERENCES ledger.cases,
     verdict         text        NOT NULL CHECK (verdict IN ('fraud', 'good')),
     overturned_by   text        NOT NULL CHECK (overturned_by <> ''),
-    reason          text        NOT NULL CHECK (reason <> ''),
     overturned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE ledger.overturns IS 'Decisions that another person found to be wrong later, and what the case is held for since';
+COMMENT ON TABLE ledger.overturns IS 'Decisions that another person found to be wrong later, and what the case is held for since; why stands in the log';
 CREATE INDEX ON ledger.overturns (case_id);
 CREATE INDEX ON ledger.overturns (overturned_at);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON ledger.overturns
