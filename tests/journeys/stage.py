@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -275,15 +275,28 @@ def text_of(view: View) -> str:
 
 
 # Below the ports that the system hands out by itself: what is free here is not taken before it is used.
-_PORTS = itertools.count(20_000 + os.getpid() % 1_000 * 10)
+_PORTS = itertools.count(os.getpid() % 1_000 * 10)
+# A port is also taken as a datagram port while it is on its way to whoever will listen on it: other workers and
+# sessions that look for one see that.
+_RESERVED: deque[socket.socket] = deque(maxlen=50)
 
 
 def free_port() -> int:
-    """A port that nobody listens on, another one at each call."""
-    for port in _PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port % 12_000 + 20_000))
-            return port % 12_000 + 20_000
+    """A port that nobody listens on or is about to, another one at each call."""
+    for count in _PORTS:
+        place = ("127.0.0.1", count % 12_000 + 20_000)
+        reserved = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            reserved.bind(place)
+            with socket.socket() as probe:
+                probe.bind(place)
+        except OSError:
+            reserved.close()
+            continue
+        if len(_RESERVED) == _RESERVED.maxlen:
+            _RESERVED.popleft().close()
+        _RESERVED.append(reserved)
+        return place[1]
     raise AssertionError("the count of ports has no end")
 
 
