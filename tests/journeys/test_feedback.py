@@ -67,7 +67,11 @@ async def with_button(stage: Stage, card: Message, name: str) -> Message:
 async def labels(stage: Stage) -> Mapping[str, tuple[str | None, str | None]]:
     async with stage.engine.connect() as conn:
         rows = await conn.execute(
-            text("SELECT subject_id, verdict, verdict_source FROM ledger.findings")
+            text(
+                # Others of the pack look at chargebacks too, and find the order after it.
+                """SELECT subject_id, verdict, verdict_source FROM ledger.findings
+                    WHERE detection = 'self_dealing_link'"""
+            )
         )
         return {row.subject_id: (row.verdict, row.verdict_source) for row in rows}
 
@@ -85,14 +89,14 @@ async def test_another_person_overturns_a_dismissal_and_the_case_is_open_again(
     stage: Stage,
 ) -> None:
     card = await dismissed(stage, "O-1")
-    assert await labels(stage) == {"O-1": ("good", "decision")}
+    assert (await labels(stage))["O-1"] == ("good", "decision")
 
     assert "ほかの方" in await overturn(stage, AGENT, card)
     assert (await stage.case(card)).state is CaseState.DISMISSED
     assert await overturn(stage, APPROVER, card) == ""
 
     assert (await stage.case(card)).state is CaseState.OPEN
-    assert await labels(stage) == {"O-1": ("fraud", "overturned")}
+    assert (await labels(stage))["O-1"] == ("fraud", "overturned")
     assert (await stage.verified()).ok
     await stage.until(
         lambda: any(WHY in one.text for one in stage.workspace.thread(ALERTS, card.ts)) or None
@@ -121,7 +125,7 @@ async def test_an_overturned_suspension_counts_against_its_detection_and_offers_
     letter: Any = next(block for block in modal.blocks if block["block_id"] == "letter")
     assert "申し訳" in letter["element"]["initial_value"]
     assert (await stage.submit(AGENT_2, {"words": WHY})).ok
-    assert await labels(stage) == {"O-2": ("good", "overturned")}
+    assert (await labels(stage))["O-2"] == ("good", "overturned")
     async with stage.engine.connect() as conn:
         assert await feedback.read_overturned(conn, timedelta(days=1)) == {"self_dealing_link": 1}
     # Once is enough.
@@ -151,7 +155,7 @@ async def test_a_chargeback_labels_what_was_found_and_no_decision_unsays_it(stag
     await a_chargeback(stage, "O-4")
     assert await learn(stage) == 2
     assert await learn(stage) == 0
-    assert await labels(stage) == {"O-3": ("fraud", "chargeback")}
+    assert (await labels(stage))["O-3"] == ("fraud", "chargeback")
 
     async with stage.engine.begin() as conn:
         now = datetime.now(UTC)
@@ -164,7 +168,7 @@ async def test_a_chargeback_labels_what_was_found_and_no_decision_unsays_it(stag
     await stage.press(AGENT, await with_button(stage, card, "dismiss"), "dismiss")
     await stage.modal(AGENT)
     assert (await stage.submit(AGENT, {"reason": "Known customer or family"})).ok
-    assert await labels(stage) == {"O-3": ("fraud", "chargeback")}
+    assert (await labels(stage))["O-3"] == ("fraud", "chargeback")
 
 
 async def test_rules_and_queue_tell_what_was_learned(stage: Stage) -> None:

@@ -71,6 +71,9 @@ async def test_what_succeeded_for_us_and_not_for_the_marketplace_is_shown_once(
 ) -> None:
     key = await held(stage, "O-1")
     await stage.market.pool.execute(change, key)
+    async with stage.engine.begin() as conn:
+        # The bot's own comparison after its start may have come just before.
+        await conn.execute(text("UPDATE ledger.operations SET reconciled_at = NULL"))
     assert await compare(stage) == 1
     found = await stage.until(
         lambda: next((card for card in stage.cards() if said in str(card.blocks)), None)
