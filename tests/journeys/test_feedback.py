@@ -36,7 +36,8 @@ def an_order_of(order: str) -> dict[str, Any]:
 
 async def dismissed(stage: Stage, order: str, **changes: Any) -> Message:
     """A case about an order that the agent judged not to be fraud."""
-    await an_order(stage, order)
+    # Its seller was paid: else a chargeback is a finding of another detection, which joins the case.
+    await an_order(stage, order, payout_at=datetime.now(UTC) - timedelta(days=1))
     card = await found(stage, **an_order_of(order), **changes)
     await stage.press(AGENT, card, "dismiss")
     await stage.modal(AGENT)
