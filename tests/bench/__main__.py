@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bot.playground.postgres import Server
-from tests.bench import clicks, latency, report, working
+from tests.bench import burst, clicks, latency, report, working
 from tests.bench.report import Figure
 from tests.bench.world import World, a_server, a_world
 
@@ -24,6 +24,8 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
             "clicks": lambda world: clicks.measure(world, clicks=24),
             "operations": lambda world: working.operations(world, count=30),
             "latency": lambda world: latency.measure(world, seconds=6),
+            "finding": lambda world: latency.to_finding(world, seconds=6),
+            "burst": lambda world: burst.measure(world, findings=50),
             "memory": lambda world: working.memory(world, cases=200, settle_s=1),
             "start": lambda world: working.start(world, times=1),
         }
@@ -31,6 +33,8 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
         "clicks": lambda world: clicks.measure(world, clicks=500),
         "operations": lambda world: working.operations(world, count=1000),
         "latency": lambda world: latency.measure(world, seconds=60),
+        "finding": lambda world: latency.to_finding(world, seconds=60),
+        "burst": lambda world: burst.measure(world, findings=10_000),
         "memory": lambda world: working.memory(world, cases=10_000, settle_s=60),
         "start": lambda world: working.start(world, times=5),
     }
