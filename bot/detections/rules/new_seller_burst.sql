@@ -28,11 +28,16 @@ parameters:
     default: 70
     ja: そのうち新しい購入者がこの割合(%)以上の場合に限ります
     en: Only where this many per cent of the buyers are new
+  linked:
+    default: 2
+    ja: そのうち互いに、または販売者と、カード・端末・IPアドレス・届け先が一致する人がこの人数以上の場合に限ります(その人数分の情報がないときは問いません)
+    en: Only where so many of them share a card, device, IP address or ship-to with one another or the seller; not asked where these are known of fewer
 actions: [hold, cancel]
 evidence:
   orders_in_day: {ja: 24時間の注文, en: Orders within 24 hours, type: count}
   new_buyers: {ja: 新しい購入者, en: New buyers, type: count}
   buyers: {ja: 購入者, en: Buyers, type: count}
+  linked_buyers: {ja: カードや端末などが一致する人, en: With a card or device in common, type: count}
   shop_since: {ja: 販売者の登録日時, en: Seller signed up, type: time}
 runbook:
   ja:
@@ -74,7 +79,8 @@ candidates AS MATERIALIZED (
 -- How many bought there when a new buyer's order came, looking back only.
 SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.currency,
        array_append(day.new_ids, c.seller_id) AS account_ids, day.order_ids,
-       day.orders AS orders_in_day, cardinality(day.new_ids) AS new_buyers, day.buyers, c.shop_since
+       day.orders AS orders_in_day, cardinality(day.new_ids) AS new_buyers, day.buyers,
+       traced.linked AS linked_buyers, c.shop_since
   FROM candidates c
  CROSS JOIN LATERAL (
     SELECT count(*) AS orders, count(DISTINCT o.buyer_id) AS buyers,
@@ -87,5 +93,28 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
      WHERE o.seller_id = c.seller_id AND o.status <> 'canceled' AND o.paid_at IS NOT NULL
        AND o.ordered_at > c.ordered_at - interval '24 hours' AND o.ordered_at <= c.ordered_at
  ) AS day
+ -- Guests of a launch have nothing in common; the many accounts of one person seldom manage that.
+ CROSS JOIN LATERAL (
+    SELECT count(DISTINCT who) FILTER (WHERE parties > 1) AS linked, count(DISTINCT who) FILTER (WHERE who <> c.seller_id) AS known
+      FROM (SELECT seen.who, dense_rank() OVER same + dense_rank() OVER back - 1 AS parties
+              FROM (SELECT o.buyer_id AS who, trace.what, trace.value
+                      FROM orders o
+                      JOIN accounts b ON b.account_id = o.buyer_id
+                     CROSS JOIN LATERAL (VALUES
+                       ('card', o.card_fingerprint), ('device', o.device_id), ('device', b.signup_device_id),
+                       ('ip', host(o.ip)), ('ip', host(b.signup_ip)),
+                       ('place', CASE WHEN normalize(o.ship_address, NFKC) ~ '[0-9]' THEN lower(regexp_replace(normalize(concat(o.ship_postal_code, o.ship_address), NFKC), '[-\s‐‑–—―−ー,.、・]|丁目|番地?|号', '', 'g')) END)
+                     ) AS trace(what, value)
+                     WHERE o.order_id = ANY (day.order_ids)
+                     UNION ALL
+                    SELECT s.account_id, trace.what, trace.value
+                      FROM accounts s
+                     CROSS JOIN LATERAL (VALUES ('device', s.signup_device_id), ('ip', host(s.signup_ip))) AS trace(what, value)
+                     WHERE s.account_id = c.seller_id) AS seen
+             WHERE seen.value IS NOT NULL
+            WINDOW same AS (PARTITION BY seen.what, seen.value ORDER BY seen.who),
+                   back AS (PARTITION BY seen.what, seen.value ORDER BY seen.who DESC)) AS counted
+ ) AS traced
  WHERE day.orders >= :orders AND 100 * day.by_new >= :share * day.orders
+   AND (traced.linked >= :linked OR traced.known < :linked)
  ORDER BY c.ordered_at DESC, c.order_id

@@ -42,11 +42,9 @@ runbook:
 false_positives:
   ja:
     - 贈り物や催事のために1日に何度も注文した購入者
-    - 再販の日に、気に入った販売者から続けて購入したファン
     - 家族でカードを共有している購入者
   en:
     - A buyer who orders gifts or things for a party all day
-    - A fan who buys from favourite sellers on the day of a restock
     - A family that shares one card
 daily_cap: 200
 */
@@ -59,6 +57,8 @@ WITH touched AS MATERIALIZED (
 -- also speaks against those.
 candidates AS MATERIALIZED (
     SELECT o.order_id, o.buyer_id, o.seller_id, o.card_fingerprint, o.ordered_at, o.currency,
+           -- An address without a number names a town, not a home.
+           CASE WHEN normalize(o.ship_address, NFKC) ~ '[0-9]' THEN lower(regexp_replace(normalize(concat(o.ship_postal_code, o.ship_address), NFKC), '[-\s‐‑–—―−ー,.、・]|丁目|番地?|号', '', 'g')) END AS place,
            o.total_amount - coalesce(o.discount_amount, 0) - coalesce(o.points_amount, 0) AS amount
       FROM (SELECT a.order_id
               FROM touched t
@@ -78,19 +78,19 @@ candidates AS MATERIALIZED (
 SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.currency,
        earlier.buyer_ids || c.buyer_id AS account_ids, earlier.order_ids,
        earlier.earlier_orders, earlier.previous_at,
-       (SELECT count(DISTINCT card) FROM unnest(earlier.card_ids || c.card_fingerprint) AS card) AS cards,
-       (SELECT count(DISTINCT buyer) FROM unnest(earlier.buyer_ids || c.buyer_id) AS buyer) AS buyers
+       among.cards, among.buyers
   FROM candidates c
  CROSS JOIN LATERAL (
     SELECT count(*) AS earlier_orders, max(e.ordered_at) AS previous_at,
            array_agg(e.order_id ORDER BY e.ordered_at DESC, e.order_id) AS order_ids,
-           array_agg(DISTINCT e.buyer_id) AS buyer_ids, array_agg(e.card_fingerprint) AS card_ids
-      FROM (SELECT order_id, buyer_id, seller_id, card_fingerprint, ordered_at
+           array_agg(DISTINCT e.buyer_id) AS buyer_ids, array_agg(e.card_fingerprint) AS card_ids,
+           array_agg(CASE WHEN normalize(e.ship_address, NFKC) ~ '[0-9]' THEN lower(regexp_replace(normalize(concat(e.ship_postal_code, e.ship_address), NFKC), '[-\s‐‑–—―−ー,.、・]|丁目|番地?|号', '', 'g')) END) AS places
+      FROM (SELECT order_id, buyer_id, seller_id, card_fingerprint, ordered_at, ship_postal_code, ship_address
               FROM orders
              WHERE buyer_id = c.buyer_id
                AND ordered_at > c.ordered_at - interval '24 hours' AND ordered_at <= c.ordered_at
              UNION
-            SELECT order_id, buyer_id, seller_id, card_fingerprint, ordered_at
+            SELECT order_id, buyer_id, seller_id, card_fingerprint, ordered_at, ship_postal_code, ship_address
               FROM orders
              WHERE card_fingerprint = c.card_fingerprint AND card_fingerprint <> ALL (:allow_cards)
                AND ordered_at > c.ordered_at - interval '24 hours' AND ordered_at <= c.ordered_at
@@ -103,5 +103,13 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
                 AND e.card_fingerprint IS NOT DISTINCT FROM c.card_fingerprint
                 AND e.ordered_at > c.ordered_at - :cart)
  ) AS earlier
+ CROSS JOIN LATERAL (
+    SELECT (SELECT count(DISTINCT card) FROM unnest(earlier.card_ids || c.card_fingerprint) AS card) AS cards,
+           (SELECT count(DISTINCT buyer) FROM unnest(earlier.buyer_ids || c.buyer_id) AS buyer) AS buyers,
+           (SELECT count(DISTINCT place) FROM unnest(earlier.places || c.place) AS place) AS places
+ ) AS among
  WHERE earlier.earlier_orders >= :repeats
+   -- Who has everything sent to one home, and pays with one card, shops. Thieves hurry, buy dear or change
+   -- something; others see these: repeat_card_or_buyer_hour, new_buyer_bulk, card_testing.
+   AND NOT (among.buyers = 1 AND among.cards <= 1 AND among.places = 1)
  ORDER BY c.ordered_at DESC, c.order_id
