@@ -229,7 +229,7 @@ async def test_one_card_on_three_accounts_is_held_and_cancelled(stage: Stage) ->
     await assert_it_ended_well(stage, done)
 
 
-async def test_a_new_shop_that_sells_to_newcomers_alone_is_held_before_its_payout(
+async def test_a_new_shop_that_sells_to_newcomers_with_one_phone_is_held_before_its_payout(
     stage: Stage,
 ) -> None:
     await put_accounts(stage, "new-shop", is_seller=True, created_at=ago(days=5))
@@ -243,6 +243,7 @@ async def test_a_new_shop_that_sells_to_newcomers_alone_is_held_before_its_payou
             buyer_id=buyer,
             seller_id="new-shop",
             card_fingerprint=f"card-{n}",
+            device_id=f"phone-{n % 2}",
         )
     await stage.detect_now()
     await hold(stage, await stage.card_with("O-2"))
