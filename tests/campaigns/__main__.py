@@ -28,6 +28,7 @@ def main() -> int:
     plan = Plan(
         flavour=chosen.flavour,
         hours=chosen.hours,
+        settle_hours=chosen.settle,
         step_minutes=chosen.step,
         automatic=chosen.automatic,
         folder=TEMPORARY / f"mimawari-campaigns-{uuid.uuid4().hex}",
@@ -70,6 +71,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10, help="how many")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--hours", type=float, default=48, help="of the market's clock, each seed")
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=0,
+        metavar="HOURS",
+        help="play on for so long, and count nothing new: so that late findings count, and late losses",
+    )
     parser.add_argument(
         "--step", type=float, default=5, help="market minutes until everybody has looked again"
     )

@@ -47,12 +47,13 @@ async def read_figures(
     *,
     seed: int,
     since: datetime,
+    acted_until: datetime,
     seconds: float,
     given_up: Sequence[str],
     refused: Sequence[str],
     faults: Sequence[str],
 ) -> SeedFigures:
-    """Count everything that happened since `since`."""
+    """Count what was done after `since` and up to `acted_until`, as it stands now."""
     kinds = await _kinds_of_cases(shop)
     decided = await shop.ledger.fetch("SELECT DISTINCT case_id FROM ledger.decisions")
     found = await shop.ledger.fetch(
@@ -68,7 +69,7 @@ async def read_figures(
     )
     return SeedFigures(
         seed=seed,
-        score=await read_score(shop.market, since=since),
+        score=await read_score(shop.market, since=since, acted_until=acted_until),
         cases=Counter(kinds.get(row["case_id"], ORDINARY) for row in decided),
         detections={name: dict(counted) for name, counted in sorted(detections.items())},
         lag_minutes=[row["lag"] for row in lags],

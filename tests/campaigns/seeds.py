@@ -27,6 +27,8 @@ class Plan:
 
     flavour: str
     hours: float
+    settle_hours: float
+    """Played on after `hours`: what is done in them counts only for what became of earlier acts."""
     step_minutes: float
     automatic: bool = False
     """Nobody is at work: every detection holds what it finds, and that is all."""
@@ -44,6 +46,8 @@ def _holds_alone(path: Path) -> Path:
         "days": 90,
         "every_detection": True,
     }
+    # Nobody is at work to extend a hold.
+    policy["hold_hours"] = 24 * 7
     path.write_text(yaml.safe_dump(policy), encoding="utf-8")
     return path
 
@@ -70,8 +74,9 @@ async def play_seed(plan: Plan, seed: int) -> SeedFigures:
     ):
         desk = Desk(shop)
         since = shop.clock.now()
+        acted_until = since + timedelta(hours=plan.hours)
         began = time.monotonic()
-        while shop.clock.now() - since < timedelta(hours=plan.hours):
+        while shop.clock.now() < acted_until + timedelta(hours=plan.settle_hours):
             await shop.pass_time(step)
             if plan.automatic:
                 await shop.until_shown()
@@ -82,6 +87,7 @@ async def play_seed(plan: Plan, seed: int) -> SeedFigures:
             shop,
             seed=seed,
             since=since,
+            acted_until=acted_until,
             seconds=time.monotonic() - began,
             given_up=desk.given_up,
             refused=desk.refused,

@@ -176,29 +176,35 @@ _READ_ATTEMPTS = """
 _READ_ACCOUNTS = "SELECT account_id, status FROM market.accounts"
 _READ_LISTINGS = "SELECT listing_id, status FROM market.listings"
 _READ_POSTS = """
-    SELECT post_id, false AS removed FROM market.posts WHERE created_at > $1
+    SELECT post_id, false AS removed FROM market.posts WHERE created_at > $1 AND created_at <= $2
     UNION ALL SELECT post_id, true FROM backoffice.removed_posts
-                WHERE (post ->> 'created_at')::timestamptz > $1
+                WHERE (post ->> 'created_at')::timestamptz > $1 AND (post ->> 'created_at')::timestamptz <= $2
 """
 _READ_CAMPAIGNS = """
     SELECT kind, caught FROM playground.campaigns WHERE first_act_at <= $1 ORDER BY campaign_no
 """
 
 
-async def read_score(connection: Any, *, since: datetime | None = None) -> Score:
-    """Count what acted after `since` (default: the start of the play) up to where the play is."""
+async def read_score(
+    connection: Any, *, since: datetime | None = None, acted_until: datetime | None = None
+) -> Score:
+    """Count what acted after `since` (default: the start of the play) up to `acted_until`
+    (default: where the play is), as it stands where the play is.
+    """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         started_at, at = await connection.fetchrow(
             "SELECT started_at, market_time FROM playground.play"
         )
-        return await _Scorer(connection, since or started_at, at).read()
+        return await _Scorer(connection, since or started_at, acted_until or at, at).read()
 
 
 class _Scorer:
-    def __init__(self, connection: Any, since: datetime, until: datetime) -> None:
+    def __init__(
+        self, connection: Any, since: datetime, acted_until: datetime, at: datetime
+    ) -> None:
         self._connection = connection
-        self._since = since
-        self._until = until
+        self._period = (since, acted_until)
+        self._at = at
         self._kinds: defaultdict[str, _Count] = defaultdict(_Count)
         self._rounds: defaultdict[str, defaultdict[int, _Count]] = defaultdict(
             lambda: defaultdict(_Count)
@@ -211,17 +217,17 @@ class _Scorer:
             (row["subject_kind"], row["subject_id"]): _Truth(
                 kind=row["kind"], round=row["round"], is_fraud=row["is_fraud"]
             )
-            for row in await fetch(_READ_TRUTH, self._until)
+            for row in await fetch(_READ_TRUTH, self._at)
         }
-        effects = await fetch(_READ_EFFECTS, self._until)
-        orders = await fetch(_READ_ORDERS, self._since, self._until)
-        self._count_campaigns(await fetch(_READ_CAMPAIGNS, self._until))
+        effects = await fetch(_READ_EFFECTS, self._at)
+        orders = await fetch(_READ_ORDERS, *self._period)
+        self._count_campaigns(await fetch(_READ_CAMPAIGNS, self._period[1]))
         self._count_orders(orders, _first(effects, {"hold", "cancel"}))
         await self._count_accounts(_first(effects, {"suspend"}))
         await self._count_texts()
         self._count_good(orders, effects)
         return Score(
-            at=self._until,
+            at=self._at,
             currency=next((row["currency"] for row in orders), ""),
             kinds={kind: _close(count) for kind, count in sorted(self._kinds.items())},
             rounds={
@@ -281,14 +287,13 @@ class _Scorer:
                     one.minutes_to_touch.append(waited.total_seconds() / 60)
 
     async def _count_accounts(self, suspended: Mapping[str, datetime]) -> None:
-        period = (self._since, self._until)
         acts = {
             row["account_id"]: row["at"]
-            for row in await self._connection.fetch(_READ_FIRST_ACTS, *period)
+            for row in await self._connection.fetch(_READ_FIRST_ACTS, *self._period)
         }
         attempts = {
             row["account_id"]: row["attempts"]
-            for row in await self._connection.fetch(_READ_ATTEMPTS, *period)
+            for row in await self._connection.fetch(_READ_ATTEMPTS, *self._period)
         }
         for row in await self._connection.fetch(_READ_ACCOUNTS):
             account_id = row["account_id"]
@@ -311,7 +316,7 @@ class _Scorer:
             for one in self._of(truth) if truth is not None else ():
                 one.listings += 1
                 one.listings_removed += row["status"] in {"removed", "hidden"}
-        for row in await self._connection.fetch(_READ_POSTS, self._since):
+        for row in await self._connection.fetch(_READ_POSTS, *self._period):
             truth = self._fraud("post", row["post_id"])
             for one in self._of(truth) if truth is not None else ():
                 one.posts += 1

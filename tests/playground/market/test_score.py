@@ -81,6 +81,20 @@ async def test_where_nobody_steps_in_nothing_is_stopped_and_all_is_lost_in_time(
     assert late.kinds["follow_phishing"].posts > 50
     assert ORDINARY not in late.kinds
 
+    settled = await read_score(play.market, acted_until=early.at)
+    for kind in BY_ORDERS:
+        # The same orders and accounts as then, as they stand now.
+        before, after = early.kinds[kind], settled.kinds[kind]
+        assert (after.tried, after.accounts, after.posts) == (
+            before.tried,
+            before.accounts,
+            before.posts,
+        )
+        assert_adds_up(after)
+        assert before.lost <= after.lost <= late.kinds[kind].lost
+    assert settled.kinds["stolen_cards"].lost > early.kinds["stolen_cards"].lost
+    assert settled.at == late.at
+
 
 async def test_what_is_held_or_cancelled_counts_by_how_far_it_had_come(play: Play) -> None:
     await play.until(1)
