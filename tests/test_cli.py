@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +15,13 @@ from typing import Any
 import asyncpg
 import pytest
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from sqlalchemy.engine import make_url
 
 from bot.domain.audit_chain import ChainCheck
 from bot.playground.market.faults import Fault
+from tests.chaos.cutter import Cut, a_cutter
 from tests.conftest import LedgerDatabase, run
 from tests.market.old_shop import SECRET, map_text, serve_old_shop
 from tests.playground.market.conftest import Shop, shop
@@ -24,6 +29,15 @@ from tests.playground.market.conftest import Shop, shop
 __all__ = ["shop"]
 
 ROOT = Path(__file__).parent.parent
+RUN_SETTINGS = {
+    "SLACK_BOT_TOKEN": "xoxb-1",
+    "SLACK_SIGNING_SECRET": "s",
+    "ALERT_CHANNEL": "C1",
+    "MARKET_DATABASE_URL": "postgresql://u:p@127.0.0.1:9/d",
+    "MARKET_API_URL": "http://127.0.0.1:9",
+    "MARKET_API_TOKEN": "t",
+}
+"""All that `run` asks for, but for the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +204,39 @@ def test_migrating_twice_is_as_good_as_once(
 def test_the_owner_may_not_run_the_bot(mimawari: Mimawari, fresh_ledger: LedgerDatabase) -> None:
     told = mimawari(
         "run",
+        **RUN_SETTINGS,
         DATABASE_URL=fresh_ledger.owner_dsn,
-        SLACK_BOT_TOKEN="xoxb-1",
-        SLACK_SIGNING_SECRET="s",
-        ALERT_CHANNEL="C1",
-        MARKET_DATABASE_URL="postgresql://u:p@127.0.0.1:9/d",
-        MARKET_API_URL="http://127.0.0.1:9",
-        MARKET_API_TOKEN="t",
     )
     assert told.code == 2
     assert "could rewrite the audit log" in told.err
+
+
+async def test_a_ledger_that_goes_away_while_the_bot_starts_gets_a_sentence(
+    mimawari: Mimawari, fresh_ledger: LedgerDatabase
+) -> None:
+    address = make_url(fresh_ledger.dsn)
+    socket = Path(str(address.query["host"])) / ".s.PGSQL.5432"
+    async with a_cutter(socket, random.SystemRandom()) as cutter:
+
+        async def authenticate(request: web.Request) -> web.Response:
+            cutter.socket = socket.with_name("gone")
+            cutter.arm(Cut.ANYWHERE)
+            return web.json_response({"ok": True, "team_id": "T1", "user_id": "U1", "bot_id": "B1"})
+
+        slack = web.Application()
+        slack.router.add_post("/api/auth.test", authenticate)
+        through = address.set(host="127.0.0.1", port=cutter.port, query={})
+        async with TestServer(slack) as server:
+            told = await asyncio.to_thread(
+                mimawari,
+                "run",
+                **RUN_SETTINGS,
+                DATABASE_URL=through.render_as_string(hide_password=False),
+                SLACK_API_URL=str(server.make_url("/api/")),
+            )
+    assert cutter.made == [Cut.ANYWHERE]
+    assert told.code == 2
+    assert "a database stopped answering" in told.err
 
 
 def test_the_doctor_names_everything_that_is_missing(mimawari: Mimawari) -> None:

@@ -33,3 +33,10 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if isinstance(code, str):
         return None if code.startswith(_OUR_FAULT) else Trouble.AWAY
     return Trouble.AWAY if isinstance(error, InterfaceError | OperationalError) else None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a database stopped answering, in a place where a file that is missing must not be taken for it."""
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+        return False
+    return trouble_of(error) is Trouble.AWAY
