@@ -111,5 +111,6 @@ SELECT c.order_id AS subject_id, c.ordered_at AS occurred_at, c.amount, c.curren
  WHERE earlier.earlier_orders >= :repeats
    -- Who has everything sent to one home, and pays with one card, shops. Thieves hurry, buy dear or change
    -- something; others see these: repeat_card_or_buyer_hour, new_buyer_bulk, card_testing.
-   AND NOT (among.buyers = 1 AND among.cards <= 1 AND among.places = 1)
+   -- And who sends each of them to a home of its own gives presents.
+   AND NOT (among.buyers = 1 AND among.cards <= 1 AND among.places IN (1, earlier.earlier_orders + 1))
  ORDER BY c.ordered_at DESC, c.order_id
