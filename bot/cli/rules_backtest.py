@@ -154,7 +154,7 @@ async def measure(
                 bar.update(done - bar.pos)
 
             async with replay(dsn, step=step, connections=2) as played:
-                named, faults, steps = await play(played, detections, progress=progress)
+                named, faults, steps = await play(played, detections, kind=kind, progress=progress)
         return await judge(
             conn,
             detections,

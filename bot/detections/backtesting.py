@@ -77,20 +77,24 @@ class Backtest:
     baselines: Mapping[str, Score]
 
 
+_RELATION = {SubjectKind.ORDER: "orders", SubjectKind.ACCOUNT: "accounts"}
+
+
 async def play(
     played: Replay,
     detections: Sequence[Detection],
     *,
+    kind: SubjectKind,
     progress: Progress | None = None,
 ) -> tuple[list[tuple[str, str, str, datetime]], dict[str, str], int]:
-    """Let every detection look at every step.
+    """Let every detection look at every step from the first subject of `kind` on.
 
     Returns: who was named (detection, kind, id, end of the step that first named it), what the first failing
     run of a detection said, and how many steps there were.
     """
     named: dict[tuple[str, str, str], datetime] = {}
     faults: dict[str, str] = {}
-    steps = await played.steps()
+    steps = await played.steps(_RELATION[kind])
     selects = played.selects
     shares = [detections[n :: len(selects)] for n in range(len(selects))]
     before: datetime | None = None

@@ -180,11 +180,17 @@ class Replay:
         """Ways to run a SELECT over what is known, each with a connection of its own."""
         return tuple(Selecting(conn) for conn in self._connections)
 
-    async def steps(self) -> list[Step]:
-        """The stretches of time in which anything came, in order."""
+    async def steps(self, judged: str) -> list[Step]:
+        """The stretches of time in which anything came, in order.
+
+        What came before the first row of `judged`, the relation that is asked about, is entered with that row:
+        years of sign-ups before the first order are no looks at orders.
+        """
         rows = await self._conn.fetch(
-            "SELECT bin, array_agg(DISTINCT relation) AS relations, bool_or(came) AS came"  # noqa: S608
-            f" FROM {ARCHIVE}.changes GROUP BY bin ORDER BY bin"
+            "SELECT bin, array_agg(DISTINCT relation) AS relations,"  # noqa: S608
+            " bool_or(came) AND bin >= min(min(bin) FILTER (WHERE came AND relation = $1)) OVER () AS came"
+            f" FROM {ARCHIVE}.changes GROUP BY bin ORDER BY bin",
+            judged,
         )
         steps: list[Step] = []
         moved: set[str] = set()

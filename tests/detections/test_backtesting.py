@@ -178,6 +178,26 @@ def test_every_figure_follows_from_the_orders(shop: Shop) -> None:
     assert result.union.shipped_flagged_rate == 1.0
 
 
+def test_years_of_sign_ups_before_the_first_order_are_no_steps(shop: Shop) -> None:
+    busy(shop)
+    before = shop.measure()
+    years = [f"202{n}-05-05 12:00:00+00" for n in range(6)]
+    write(
+        shop.folder,
+        "accounts",
+        [
+            {"account_id": id_, "display_name": id_, "status": "active"}
+            | {"created_at": at, "updated_at": at}
+            for id_, at in zip(("B1", "S1", "B2", "B3", "B4", "B5"), years, strict=True)
+        ],
+    )
+
+    after = shop.measure()
+
+    assert (after.steps, after.union, after.p1) == (before.steps, before.union, before.p1)
+    assert shop.measure(kind=SubjectKind.ACCOUNT).steps == before.steps + len(years)
+
+
 def test_money_of_two_currencies_is_told_apart(shop: Shop) -> None:
     busy(shop)
     score = shop.measure().union
