@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -153,7 +154,7 @@ async def measure(
                 bar.length = max(total, 1)
                 bar.update(done - bar.pos)
 
-            async with replay(dsn, step=step, connections=2) as played:
+            async with replay(dsn, step=step, connections=_connections()) as played:
                 named, faults, steps = await play(played, detections, kind=kind, progress=progress)
         return await judge(
             conn,
@@ -165,6 +166,11 @@ async def measure(
             steps=steps,
             missing=lambda detection: missing_columns(detection, present),
         )
+
+
+def _connections() -> int:
+    """One a core: a detection is one query at a time, and Postgres runs it on one of them."""
+    return min(max(os.cpu_count() or 1, 2), 8)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,18 +96,18 @@ async def play(
     faults: dict[str, str] = {}
     steps = await played.steps(_RELATION[kind])
     selects = played.selects
-    shares = [detections[n :: len(selects)] for n in range(len(selects))]
     before: datetime | None = None
     for count, step in enumerate(steps, start=1):
         await played.enter(step)
 
         async def look(
             select: Selecting,
-            share: Sequence[Detection],
+            left: Iterator[Detection],
             step: Step = step,
             before: datetime | None = before,
         ) -> None:
-            for detection in share:
+            # Whoever is free takes the next.
+            for detection in left:
                 # What it reads is as it was.
                 if detection.needs.keys().isdisjoint(step.relations):
                     continue
@@ -125,7 +125,8 @@ async def play(
                             (detection.name, SubjectKind.ORDER.value, order_id), step.now
                         )
 
-        await asyncio.gather(*map(look, selects, shares))
+        left = iter(detections)
+        await asyncio.gather(*(look(select, left) for select in selects))
         before = step.now
         if progress is not None and count % 100 == 0:
             progress(count, len(steps))
