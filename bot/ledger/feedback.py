@@ -203,8 +203,19 @@ async def read_unranked(conn: AsyncConnection) -> Sequence[Unranked]:
 
 
 async def store_ranks(conn: AsyncConnection, ranks: Sequence[Rank]) -> None:
-    """Keep them; what has not changed is not written."""
-    if ranks:
+    """Keep them; what has not changed is not written, and a case that somebody works on is left for the next time.
+
+    A new rank locks its case. Who waits for one case while holding others stands in the way of those who take
+    several, so this waits for none.
+    """
+    rows = await conn.execute(
+        text(
+            "SELECT case_id FROM ledger.cases WHERE case_id = ANY(:ids) FOR KEY SHARE SKIP LOCKED"
+        ),
+        {"ids": [rank.case_id for rank in ranks]},
+    )
+    free = {row.case_id for row in rows}
+    if free:
         await conn.execute(
             text(
                 """INSERT INTO ledger.case_ranks AS r (case_id, probability, expected_loss, leaves_at)
@@ -223,5 +234,6 @@ async def store_ranks(conn: AsyncConnection, ranks: Sequence[Rank]) -> None:
                     "leaves_at": rank.leaves_at,
                 }
                 for rank in ranks
+                if rank.case_id in free
             ],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -219,6 +220,23 @@ async def test_the_queue_puts_what_leaves_soon_first_and_then_what_is_likely_and
     assert entries[1].probability is not None
     assert entries[2].probability is not None
     assert entries[1].probability > entries[2].probability
+
+
+async def test_ranking_waits_for_nobody_who_works_on_a_case(stage: Stage) -> None:
+    for order in ("W-1", "W-2"):
+        await an_order(stage, order)
+        await found(stage, **an_order_of(order), severity=Severity.P1, amount=1_000)
+    assert stage.bot is not None
+    async with stage.engine.connect() as conn:
+        await conn.execute(text("SELECT FROM ledger.cases WHERE case_id = 2002 FOR UPDATE"))
+        async with asyncio.timeout(5):
+            await rank_cases(stage.bot.room)
+        ranked = await conn.execute(text("SELECT case_id FROM ledger.case_ranks"))
+        assert [row.case_id for row in ranked] == [2001]
+    await rank_cases(stage.bot.room)
+    async with stage.engine.connect() as conn:
+        ranked = await conn.execute(text("SELECT case_id FROM ledger.case_ranks ORDER BY 1"))
+        assert [row.case_id for row in ranked] == [2001, 2002]
 
 
 async def wrong_at_once(stage: Stage, order: str) -> None:
