@@ -6,6 +6,8 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ import asyncpg
 from bot.app import running_parts
 from bot.playground.postgres import MARKET_OWNER
 from bot.publisher import Limits
+from bot.settings import Settings
 from tests.bench.report import Figure
 from tests.bench.world import World, fill_shop, percentile, until_ready
 
@@ -29,13 +32,7 @@ async def measure(world: World, *, seconds: float) -> list[Figure]:
     await fill_shop(world, 2000)
     # With its own policy: cards for P1 alone.
     settings = world.settings.model_copy(update={"policy_file": None})
-    async with running_parts(
-        settings, limits=Limits(posts_per_s=50, updates_per_s=50), pace=PACE
-    ) as bot:
-        stop = asyncio.Event()
-        running = asyncio.create_task(bot.run(stop))
-        await until_ready(settings.port)
-        await asyncio.sleep(3)
+    async with _patrolling(settings, Limits(posts_per_s=50, updates_per_s=50)):
         told = await _generated(world, seconds, RATE)
         await asyncio.sleep(8)
         posted = {
@@ -44,9 +41,6 @@ async def measure(world: World, *, seconds: float) -> list[Figure]:
             for message in world.workspace.messages("C0ALERTS")
             if order in message.text
         }
-        stop.set()
-        bot.room.bell.ring("operations", "cards", "posts")
-        await running
     waits = [posted[order] - at for order, at in told["fraud"].items() if order in posted]
     if len(waits) < len(told["fraud"]):
         raise RuntimeError(f"{len(told['fraud']) - len(waits)} orders never got a card")
@@ -67,20 +61,13 @@ async def to_finding(world: World, *, seconds: float) -> list[Figure]:
     """Until its finding can be read in the ledger, seen by somebody who looks every 20 ms."""
     await fill_shop(world, 2000)
     settings = world.settings.model_copy(update={"policy_file": None})
-    async with running_parts(settings, pace=PACE) as bot:
-        stop = asyncio.Event()
-        running = asyncio.create_task(bot.run(stop))
-        await until_ready(settings.port)
-        await asyncio.sleep(3)
+    async with _patrolling(settings):
         seen: dict[str, float] = {}
         looking = asyncio.create_task(_look(world, seen))
         told = await _generated(world, seconds, FINDING_RATE)
         await asyncio.sleep(8)
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
-        stop.set()
-        bot.room.bell.ring("operations", "cards", "posts")
-        await running
     waits = [seen[order] - at for order, at in told["fraud"].items() if order in seen]
     if len(waits) < len(told["fraud"]):
         raise RuntimeError(f"{len(told['fraud']) - len(waits)} orders were never found")
@@ -94,6 +81,20 @@ async def to_finding(world: World, *, seconds: float) -> list[Figure]:
             met=p50 <= 1.5 and p99 <= 4,
         )
     ]
+
+
+@asynccontextmanager
+async def _patrolling(settings: Settings, limits: Limits | None = None) -> AsyncIterator[None]:
+    """A bot at work, a little after it began."""
+    async with running_parts(settings, limits=limits, pace=PACE) as bot:
+        stop = asyncio.Event()
+        running = asyncio.create_task(bot.run(stop))
+        await until_ready(settings.port)
+        await asyncio.sleep(3)
+        yield
+        stop.set()
+        bot.room.bell.ring("operations", "cards", "posts")
+        await running
 
 
 async def _look(world: World, seen: dict[str, float]) -> None:
